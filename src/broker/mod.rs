@@ -1,0 +1,278 @@
+//! The systems at both ends. One folder each, with the same files in each: `mod.rs` (its [`Kind`], settings and targets),
+//! `source.rs` (consumes), `publisher.rs` (publishes).
+//!
+//! Adding a broker touches one new folder and its entry in [`KINDS`]; `CONTRIBUTING.md` has the recipe.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use async_trait::async_trait;
+use futures_util::future::BoxFuture;
+
+use crate::{
+    envelope::Message,
+    intake::Intake,
+    outcome::{LinkDown, Outcome, Reason},
+    telemetry::Metrics,
+    written::{Node, Problems, Span},
+};
+
+pub mod amqp;
+pub mod redis;
+
+/// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
+pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND];
+
+/// One kind of broker.
+#[derive(Debug)]
+pub struct Kind {
+    /// The key of the long form: `brokers: { mq: { amqp: … } }`.
+    pub name: &'static str,
+    /// The URL schemes of the short form.
+    pub schemes: &'static [&'static str],
+    /// The key that a source's or destination's `broker/address` short form fills, per side, decided by [`Broker`].
+    pub promises: Promises,
+    /// JSON Schema (draft-07) of one part, for editors: `rialto schema`.
+    pub schema: fn(Part, &mut schemars::SchemaGenerator) -> schemars::Schema,
+    /// Reads the broker's settings: a map in the long form, a URL string in the short form. `name` is its name in `brokers`.
+    pub read: fn(name: &str, &Node, &mut Problems) -> Option<Arc<dyn Broker>>,
+}
+
+/// Which part of the configuration a schema describes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part {
+    /// What stands under `brokers.NAME.KIND`.
+    Broker,
+    /// The kind's own keys in `sources.NAME`.
+    Origin,
+    /// The kind's own keys in a destination.
+    Target,
+}
+
+/// What a kind promises; the conformance suites ask exactly this of it, against the real server.
+#[derive(Debug, Clone, Copy)]
+pub struct Promises {
+    /// It can be read from.
+    pub source: bool,
+    /// It can be published to.
+    pub publisher: bool,
+    /// An unsettled message comes again after a lost connection.
+    pub redelivers: bool,
+    /// Messages published in one order on one address are read in that order.
+    pub ordered: bool,
+    /// Headers and properties arrive with the body.
+    pub headers: bool,
+    /// The largest body it takes, in bytes.
+    pub message_bytes_max: usize,
+}
+
+/// A configured system: checked settings, no connection.
+#[async_trait]
+pub trait Broker: fmt::Debug + Send + Sync {
+    /// Its kind, as in [`KINDS`].
+    fn kind(&self) -> &'static Kind;
+
+    /// URLs to show to people, without credentials.
+    fn display(&self) -> String;
+
+    /// Something to read, from a source's own keys or the short form's address (a string node). `declare` and the source's
+    /// window are part of the node that it reads.
+    fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>>;
+
+    /// Somewhere to publish, from a destination's own keys or the short form's address (a string node).
+    fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target>;
+
+    /// Opens one link. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
+    async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError>;
+
+    /// Dials the broker and checks that the named things are there and allowed; `rialto check --connect`.
+    /// Answers one sentence per fault.
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String>;
+}
+
+/// What `check --connect` asks of a broker.
+#[derive(Debug)]
+pub enum Probe<'a> {
+    /// Only that it answers.
+    Broker,
+    /// That this origin could be opened.
+    Origin(&'a dyn Origin),
+    /// That this target could be published to.
+    Target(&'a Target),
+}
+
+/// What a process lends to its brokers.
+#[derive(Debug, Clone)]
+pub struct House {
+    /// `name` of the configuration: consumer groups, client names.
+    pub name: Arc<str>,
+    /// `instance`: this process (Redis consumer name, AMQP connection name).
+    pub instance: Arc<str>,
+    /// Where brokers report what only they can see.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Something to read, checked but not open.
+#[async_trait]
+pub trait Origin: fmt::Debug + Send + Sync {
+    /// As a person would name it: `mq/orders.events`.
+    fn display(&self) -> String;
+
+    /// The `broker/address` this origin reads, to refuse a source that would read its own dead letters.
+    fn address(&self) -> &str;
+
+    /// False where a message taken is a message gone (pub/sub): such a source defaults to `dead_letter: drop`, and `explain` warns.
+    fn holds(&self) -> bool;
+
+    /// True where the broker can dead-letter a rejected message itself (`dead_letter: native`).
+    fn rejects_natively(&self) -> bool;
+
+    /// Opens one incarnation. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
+    async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError>;
+
+    /// For downcasts inside the kind's own folder (`probe`, `tap`, `publish`).
+    fn as_any(&self) -> &dyn Any;
+}
+
+/// One incarnation of a source: one connection, no reconnecting inside.
+#[async_trait]
+pub trait Source: Send {
+    /// Reads until `intake` closes (then drains: stops reading, tells upstream what settles, returns), the broker ends it, or
+    /// the future is dropped (then the connection is closed and nothing more is acknowledged).
+    async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError>;
+}
+
+/// Why an incarnation ended without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The intake closed, and everything that had been offered was told upstream.
+    Drained,
+    /// A message was abandoned: what was settled is told, the rest comes again.
+    Abandoned,
+}
+
+/// An incarnation broke; the pipeline reopens it.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct SourceError {
+    /// For the metric and the back-off.
+    pub reason: Reason,
+    /// The broker's or client's words.
+    pub detail: String,
+}
+
+/// A source or link could not be opened.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct OpenError {
+    /// `Unauthenticated`, `Forbidden`, `Unroutable` (a queue or exchange is missing), `Dns`, `Tls`, `Throttled`, else `Link`.
+    pub reason: Reason,
+    /// What was tried and what the broker answered, without credentials.
+    pub detail: String,
+}
+
+/// Names a link inside one pipeline: the broker for Redis, the exchange for AMQP. Lanes with equal keys share a worker.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct LinkKey {
+    /// The broker's name in `brokers`.
+    pub broker: Arc<str>,
+    /// What a link is bound to inside the broker; empty where it is the whole broker.
+    pub part: Arc<str>,
+}
+
+/// Somewhere to publish.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// The link that carries it.
+    pub link: LinkKey,
+    /// The address template as written (or as the long form spells it), rendered per message into [`Outgoing::address`].
+    pub address: TemplateText,
+    /// What an address may hold.
+    pub rule: AddressRule,
+    /// Further templates of the kind (`expiration`, `stream` beside `channel`), rendered per message into [`Outgoing::fields`]
+    /// in this order.
+    pub fields: Vec<Field>,
+    /// The kind's own settings of this destination (durability, `maxlen`), for its publisher to downcast.
+    pub options: Arc<dyn Any + Send + Sync>,
+    /// How much may be on the wire: messages and batches.
+    pub in_flight: InFlight,
+}
+
+/// A template's text and where it stands.
+#[derive(Debug, Clone)]
+pub struct TemplateText {
+    /// As written.
+    pub text: String,
+    /// For faults.
+    pub at: Span,
+}
+
+/// One further template of a target.
+#[derive(Debug, Clone)]
+pub struct Field {
+    /// The key in the configuration.
+    pub name: &'static str,
+    /// Its template.
+    pub text: TemplateText,
+    /// A rule for its rendered value, where it is an address too (`stream` beside `channel`).
+    pub rule: Option<AddressRule>,
+}
+
+/// What a rendered address may hold; a message that would break it is rejected, never published elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub struct AddressRule {
+    /// Of the whole address, in bytes.
+    pub bytes_max: usize,
+    /// Characters that no *value* may bring (wildcards, control characters); the template's own text may.
+    pub forbidden: fn(char) -> bool,
+    /// How the system calls the rule, for the rejection: "a Redis channel".
+    pub name: &'static str,
+}
+
+/// Bounds of what a link has on the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InFlight {
+    /// Batches sent and not yet answered.
+    pub batches: usize,
+    /// Messages in them.
+    pub messages: usize,
+    /// Messages in one batch.
+    pub batch_messages: usize,
+}
+
+/// The answers of one batch: one outcome per message, in order.
+pub type Confirms = BoxFuture<'static, Result<Vec<Outcome>, LinkDown>>;
+
+/// One link, one incarnation.
+#[async_trait]
+pub trait Publisher: Send {
+    /// Hands the whole batch to the link, in order, before it returns; waiting is the link's back-pressure. The future answers one
+    /// outcome per message, in order. `LinkDown`, a timeout, or a `send` dropped half way ends the link.
+    async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown>;
+
+    /// A cheap round trip, to notice a dead link that has nothing to send. The caller bounds its time.
+    async fn ping(&mut self) -> Result<(), LinkDown>;
+
+    /// Flushes and closes; after this, or a drop, no byte of this link is sent any more.
+    async fn close(self: Box<Self>);
+}
+
+/// One message for one destination, rendered.
+#[derive(Debug, Clone, Copy)]
+pub struct Outgoing<'a> {
+    /// Where it goes.
+    pub target: &'a Target,
+    /// What it is: id, name, type, and the headers it came with.
+    pub message: &'a Message,
+    /// [`Target::address`] rendered.
+    pub address: &'a str,
+    /// The ordering key; empty where it has none.
+    pub key: &'a str,
+    /// The bytes to publish.
+    pub body: &'a [u8],
+    /// MIME type of `body`; empty for the default, JSON.
+    pub content_type: &'a str,
+    /// Headers to set beside those the message came with, winning over them (`headers:`, CloudEvents attributes, `rialto-dead-*`).
+    pub headers: &'a [(&'a str, &'a str)],
+    /// [`Target::fields`] rendered; `None` where the template had no value.
+    pub fields: &'a [Option<&'a str>],
+}

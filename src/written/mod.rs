@@ -1,0 +1,14 @@
+//! The configuration as written: a tree of nodes that know where they stand, and the faults found in it.
+//!
+//! A leaf: brokers and the plan read their settings from [`Node`]s, field by field, so that every fault is found in one pass and
+//! each names its file, line and column. Keys that nobody asked for are faults with a suggestion ([`Node::finish`]).
+
+mod node;
+mod problem;
+mod secret;
+mod size;
+
+pub use node::{FromNode, Node, Value};
+pub use problem::{Problem, Problems, Span};
+pub use secret::Secret;
+pub use size::{Millis, Size};
