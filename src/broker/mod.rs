@@ -29,7 +29,7 @@ pub struct Kind {
     pub name: &'static str,
     /// The URL schemes of the short form.
     pub schemes: &'static [&'static str],
-    /// The key that a source's or destination's `broker/address` short form fills, per side, decided by [`Broker`].
+    /// What it promises.
     pub promises: Promises,
     /// JSON Schema (draft-07) of one part, for editors: `rialto schema`.
     pub schema: fn(Part, &mut schemars::SchemaGenerator) -> schemars::Schema,
@@ -84,6 +84,11 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// Opens one link. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError>;
 
+    /// Something that reads what `target` receives and never takes it from anybody (`rialto tap`): a subscription, a stream from
+    /// `$`, an exclusive queue bound to a named exchange. `Err` is a sentence that says why this target cannot be tapped.
+    /// Templates in the target's address become the widest pattern of the system.
+    fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String>;
+
     /// Dials the broker and checks that the named things are there and allowed; `rialto check --connect`.
     /// Answers one sentence per fault.
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String>;
@@ -128,6 +133,10 @@ pub trait Origin: fmt::Debug + Send + Sync {
 
     /// Opens one incarnation. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError>;
+
+    /// A target that puts a message where this origin reads it (`rialto publish`, tests); `None` where there is no single such place
+    /// (a pattern).
+    fn inlet(&self) -> Option<Target>;
 
     /// For downcasts inside the kind's own folder (`probe`, `tap`, `publish`).
     fn as_any(&self) -> &dyn Any;
