@@ -8,6 +8,17 @@ pub struct Metrics {}
 #[derive(Debug, Clone, Default)]
 pub struct SourceMetrics {}
 
+impl SourceMetrics {
+    /// Messages taken from the source.
+    pub fn received(&self, _n: u64) {}
+    /// Messages let go unsettled.
+    pub fn released(&self, _n: u64) {}
+    /// Messages taken and not settled, now.
+    pub fn inflight(&self, _n: u64) {}
+    /// The window.
+    pub fn limit(&self, _n: u64) {}
+}
+
 /// What a lane (a destination of a route) counts.
 #[derive(Debug, Clone, Default)]
 pub struct LaneMetrics {}
