@@ -13,8 +13,10 @@ use crate::{
     intake::Intake,
     outcome::{LinkDown, Outcome, Reason},
     telemetry::Metrics,
-    written::{Node, Problems, Span},
+    written::{Node, Problems},
 };
+
+pub use crate::written::{AddressRule, TemplateText};
 
 pub mod amqp;
 pub mod redis;
@@ -206,15 +208,6 @@ pub struct Target {
     pub in_flight: InFlight,
 }
 
-/// A template's text and where it stands.
-#[derive(Debug, Clone)]
-pub struct TemplateText {
-    /// As written.
-    pub text: String,
-    /// For faults.
-    pub at: Span,
-}
-
 /// One further template of a target.
 #[derive(Debug, Clone)]
 pub struct Field {
@@ -224,17 +217,6 @@ pub struct Field {
     pub text: TemplateText,
     /// A rule for its rendered value, where it is an address too (`stream` beside `channel`).
     pub rule: Option<AddressRule>,
-}
-
-/// What a rendered address may hold; a message that would break it is rejected, never published elsewhere.
-#[derive(Debug, Clone, Copy)]
-pub struct AddressRule {
-    /// Of the whole address, in bytes.
-    pub bytes_max: usize,
-    /// Characters that no *value* may bring (wildcards, control characters); the template's own text may.
-    pub forbidden: fn(char) -> bool,
-    /// How the system calls the rule, for the rejection: "a Redis channel".
-    pub name: &'static str,
 }
 
 /// Bounds of what a link has on the wire.

@@ -75,8 +75,9 @@ pub trait Carrier: fmt::Debug + Send + Sync {
     /// Every header the producer set, without what the transport itself added (`x-death`, `x-delivery-count`).
     fn headers(&self, each: &mut dyn FnMut(&str, HeaderValue<'_>));
 
-    /// A transport word for `{property.x}`, `{queue}`, `{exchange}`, `{routing_key}`, `{topic}`, `{partition}`, `{offset}`,
-    /// `{channel}`, `{stream}`, `{path}`; `None` where this transport has no such word.
+    /// A transport word: `queue`, `exchange`, `routing_key`, `topic`, `partition`, `offset`, `channel`, `stream` and `path` for
+    /// templates such as `{queue}`, and `x` for `{property.x}` (AMQP's `type`, `app_id`, `reply_to`…); `None` where this transport
+    /// has no such word.
     fn word(&self, name: &str) -> Option<Cow<'_, str>>;
 
     /// When the producer or transport says it was sent: milliseconds since the Unix epoch.

@@ -3,11 +3,13 @@
 //! A leaf: brokers and the plan read their settings from [`Node`]s, field by field, so that every fault is found in one pass and
 //! each names its file, line and column. Keys that nobody asked for are faults with a suggestion ([`Node::finish`]).
 
+mod address;
 mod node;
 mod problem;
 mod secret;
 mod size;
 
+pub use address::{AddressRule, TemplateText};
 pub use node::{FromNode, Node, Value};
 pub use problem::{Problem, Problems, Span};
 pub use secret::Secret;
