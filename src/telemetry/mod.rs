@@ -1,5 +1,9 @@
-//! Every metric name, span name and log field, in one place. A leaf.
+//! Every metric name and log setting, and what the probes read, in one place. A leaf: it knows none of the stages.
 
+mod health;
+mod logs;
 mod metrics;
 
-pub use metrics::{BrokerMetrics, LaneMetrics, Metrics, SourceAction, SourceMetrics, SourceState};
+pub use health::{Beat, Check, Health, Readiness, STUCK_AFTER};
+pub use logs::{LogError, LogFormat, LogGuard, LogLevel, LogPlan, start as start_logs};
+pub use metrics::{BrokerMetrics, LaneMetrics, LaneOutcome, Metrics, SourceAction, SourceMetrics, SourceState};
