@@ -4,13 +4,22 @@
 //! each names its file, line and column. Keys that nobody asked for are faults with a suggestion ([`Node::finish`]).
 
 mod address;
+mod keys;
 mod node;
 mod problem;
+mod read;
+mod scalar;
 mod secret;
 mod size;
+mod url;
+
+#[cfg(test)]
+mod tests;
 
 pub use address::{AddressRule, TemplateText};
-pub use node::{FromNode, Node, Value};
+pub use node::{Node, Value};
 pub use problem::{Problem, Problems, Span};
+pub use read::FromNode;
 pub use secret::Secret;
 pub use size::{Millis, Size};
+pub use url::{Urls, redact_url, scheme_of};

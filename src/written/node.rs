@@ -1,22 +1,24 @@
 //! A node of the written tree.
 
-use std::{cell::RefCell, collections::BTreeSet};
+use std::{cell::RefCell, fmt, slice};
 
 use indexmap::IndexMap;
 
-use super::{Problems, Span};
+use super::{FromNode, Problems, Span, keys::Asked, scalar};
 
 /// A value with the place where it stands and the keys that were asked of it.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Node {
     path: String,
     at: Span,
     value: Value,
-    asked: RefCell<BTreeSet<&'static str>>,
+    /// A number or a bool exactly as it was written, for who wants text: `0123`, `1.10`.
+    raw: Option<String>,
+    pub(super) asked: RefCell<Asked>,
 }
 
 /// The YAML (JSON) value of a node.
-#[derive(Debug, Clone)]
+#[derive(Clone, PartialEq)]
 pub enum Value {
     /// `null`, `~`, or nothing after the colon.
     Null,
@@ -34,21 +36,69 @@ pub enum Value {
     Map(IndexMap<String, (Span, Node)>),
 }
 
-/// What a field can be read as. A value of the wrong type is a fault that says what was expected.
-pub trait FromNode: Sized {
-    /// Reads it; `None` after a fault was added.
-    fn from_node(node: &Node, faults: &mut Problems) -> Option<Self>;
+/// Two nodes are equal where their values are; where they stand and what was asked of them does not matter.
+impl PartialEq for Node {
+    fn eq(&self, other: &Self) -> bool {
+        self.value == other.value && self.raw == other.raw
+    }
+}
+
+/// The shape without the texts: any of them may be a password.
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.value.fmt(f)
+    }
+}
+
+impl fmt::Debug for Value {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::List(items) => f.debug_list().entries(items).finish(),
+            Self::Map(entries) => f.debug_map().entries(entries.iter().map(|(key, (_, node))| (key, node))).finish(),
+            scalar => f.write_str(scalar.noun()),
+        }
+    }
+}
+
+impl Value {
+    /// What it is, for faults: "a list".
+    pub fn noun(&self) -> &'static str {
+        match self {
+            Self::Null => "nothing",
+            Self::Bool(_) => "true or false",
+            Self::Int(_) | Self::Float(_) => "a number",
+            Self::Str(_) => "text",
+            Self::List(_) => "a list",
+            Self::Map(_) => "a map",
+        }
+    }
 }
 
 impl Node {
     /// A node at a place.
     pub fn new(path: impl Into<String>, at: Span, value: Value) -> Self {
-        Self { path: path.into(), at, value, asked: RefCell::default() }
+        Self { path: path.into(), at, value, raw: None, asked: RefCell::default() }
     }
 
-    /// Its path from the root: `brokers.mq.amqp.prefetch`.
+    /// A node from a scalar's text, typed by YAML's core schema (`true`, `17`, `1.5`), which keeps its spelling for those who read
+    /// it as text. Never null: an empty text is text.
+    pub fn scalar(path: impl Into<String>, at: Span, text: impl Into<String>) -> Self {
+        let text = text.into();
+        let (value, raw) = match scalar::typed(&text) {
+            Value::Null | Value::Str(_) => (Value::Str(text), None),
+            value => (value, Some(text)),
+        };
+        Self { raw, ..Self::new(path, at, value) }
+    }
+
+    /// Its path from the root: `brokers.mq.amqp.prefetch`; empty for the root.
     pub fn path(&self) -> &str {
         &self.path
+    }
+
+    /// The last part of its path, as faults call it: `prefetch`.
+    pub fn name(&self) -> &str {
+        self.path.rsplit_once('.').map_or(&self.path, |(_, name)| name)
     }
 
     /// Where it stands.
@@ -61,21 +111,39 @@ impl Node {
         &self.value
     }
 
-    /// Its text, where it is text.
+    /// What it is, to take apart.
+    pub fn into_value(self) -> Value {
+        self.value
+    }
+
+    /// Its text, where it is a scalar: a number or bool answers as it was written, null and collections not at all.
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Str(text) => Some(text),
+            Value::Bool(_) | Value::Int(_) | Value::Float(_) => self.raw.as_deref(),
             _ => None,
         }
     }
 
+    /// Whether it is a map.
+    pub fn is_map(&self) -> bool {
+        matches!(self.value, Value::Map(_))
+    }
+
     /// The child under `key`, which counts as asked for.
     pub fn child(&self, key: &'static str) -> Option<&Node> {
-        self.asked.borrow_mut().insert(key);
-        match &self.value {
-            Value::Map(entries) => entries.get(key).map(|(_, node)| node),
-            _ => None,
-        }
+        self.asked.borrow_mut().key(key);
+        self.peek(key)
+    }
+
+    /// The child under `key`, which does not count as asked for.
+    pub fn peek(&self, key: &str) -> Option<&Node> {
+        self.written().find(|(name, ..)| *name == key).map(|(.., node)| node)
+    }
+
+    /// Where `key` itself stands, if it is written.
+    pub fn key_at(&self, key: &str) -> Option<&Span> {
+        self.written().find(|(name, ..)| *name == key).map(|(_, at, _)| at)
     }
 
     /// The value under `key`; `None` where it is absent, or after a fault.
@@ -90,15 +158,29 @@ impl Node {
 
     /// The value under `key`; its absence is a fault.
     pub fn need<T: FromNode>(&self, key: &'static str, faults: &mut Problems) -> Option<T> {
-        let Some(child) = self.child(key) else {
-            faults.fault(&self.at, format!("`{}` needs `{key}`", self.path));
-            return None;
-        };
-        T::from_node(child, faults)
+        if let Some(child) = self.child(key) {
+            return T::from_node(child, faults);
+        }
+        if self.expect_map(faults) {
+            let whole = if self.path.is_empty() { "the configuration" } else { &self.path };
+            faults.fault(&self.at, format!("`{whole}` needs `{key}`"));
+        }
+        None
+    }
+
+    /// The value under `key` out of a closed set of names; another name is a fault that suggests the nearest.
+    pub fn choice<T: Copy>(&self, key: &'static str, names: &[(&'static str, T)], faults: &mut Problems) -> Option<T> {
+        self.child(key)?.one_of(names, faults)
     }
 
     /// Every key and value of a map, which all count as asked for by the caller (names of brokers, headers).
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Span, &Node)> {
+        self.asked.borrow_mut().all();
+        self.written()
+    }
+
+    /// Every key and value of a map, without a word on what was asked for.
+    pub fn written(&self) -> impl Iterator<Item = (&str, &Span, &Node)> {
         let entries = match &self.value {
             Value::Map(entries) => Some(entries),
             _ => None,
@@ -111,12 +193,7 @@ impl Node {
         match &self.value {
             Value::List(items) => items,
             Value::Null => &[],
-            _ => std::slice::from_ref(self),
+            _ => slice::from_ref(self),
         }
-    }
-
-    /// Adds a fault for every key that nobody asked for, with the nearest asked-for key as a suggestion.
-    pub fn finish(&self, faults: &mut Problems) {
-        let _ = faults;
     }
 }

@@ -1,6 +1,6 @@
 //! Faults, and where they stand.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -8,11 +8,23 @@ pub struct Span {
     /// The file's path as given, `environment RIALTO__…`, `--set …`, or `defaults`.
     pub source: Arc<str>,
     /// Byte range in the file; `0..0` where the source is no file.
-    pub bytes: std::ops::Range<usize>,
+    pub bytes: Range<usize>,
     /// From 1; 0 where the source is no file.
     pub line: usize,
     /// In characters, from 1; 0 where the source is no file.
     pub column: usize,
+}
+
+impl Span {
+    /// A place that is no file: `environment RIALTO__LOG__LEVEL`, `--set log.level=debug`, `defaults`.
+    pub fn outside(source: impl Into<Arc<str>>) -> Self {
+        Self { source: source.into(), bytes: 0..0, line: 0, column: 0 }
+    }
+
+    /// Whether it is a place in a file.
+    pub fn is_file(&self) -> bool {
+        self.line > 0
+    }
 }
 
 /// One fault of the configuration.
@@ -30,10 +42,18 @@ pub struct Problem {
     pub warning: bool,
 }
 
-/// All faults found so far.
-#[derive(Debug, Default)]
+/// All faults found so far, and the texts of the files in which they stand.
+#[derive(Clone, Default)]
 pub struct Problems {
     found: Vec<Problem>,
+    texts: BTreeMap<Arc<str>, Arc<str>>,
+}
+
+/// Without the texts: they may hold passwords.
+impl fmt::Debug for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.found).finish()
+    }
 }
 
 impl Problems {
@@ -51,6 +71,48 @@ impl Problems {
         self.found.push(problem);
         let last = self.found.len() - 1;
         &mut self.found[last]
+    }
+
+    /// Learns a file's text, so that faults in it can show their line.
+    pub fn learn(&mut self, source: Arc<str>, text: Arc<str>) {
+        self.texts.insert(source, text);
+    }
+
+    /// The text of a file that was learned.
+    pub fn text_of(&self, source: &str) -> Option<&Arc<str>> {
+        self.texts.get(source)
+    }
+
+    /// What is written at a place; `None` where it is no file.
+    pub fn text_at(&self, at: &Span) -> Option<&str> {
+        if at.is_file() { self.text_of(&at.source)?.get(at.bytes.clone()) } else { None }
+    }
+
+    /// None found, but the same texts: where the next stage starts.
+    #[must_use]
+    pub fn fresh(&self) -> Self {
+        Self { found: Vec::new(), texts: self.texts.clone() }
+    }
+
+    /// Takes over what another stage found.
+    pub fn take_in(&mut self, other: Self) {
+        self.found.extend(other.found);
+        self.texts.extend(other.texts);
+    }
+
+    /// Turns every warning into a fault: `strict: true`.
+    pub fn make_strict(&mut self) {
+        self.found.iter_mut().for_each(|problem| problem.warning = false);
+    }
+
+    /// How many, warnings too.
+    pub fn len(&self) -> usize {
+        self.found.len()
+    }
+
+    /// Neither fault nor warning.
+    pub fn is_empty(&self) -> bool {
+        self.found.is_empty()
     }
 
     /// True where nothing forbids a start.
