@@ -63,6 +63,24 @@ impl Node {
         (!asked.all).then(|| asked.keys.iter().map(|key| key.clone().into_owned()).collect())
     }
 
+    /// Takes over what was asked of a copy of this node, and of what stands under it: a destination is read from its own keys laid
+    /// over those of `defaults`, and both want to know which of theirs nobody asked for.
+    pub fn asked_like(&self, copy: &Self) {
+        let theirs = copy.asked.borrow().clone();
+        {
+            let mut asked = self.asked.borrow_mut();
+            asked.keys.extend(theirs.keys);
+            asked.later.extend(theirs.later);
+            asked.all |= theirs.all;
+            asked.refused |= theirs.refused;
+        }
+        for (key, _, child) in self.written() {
+            if let Some(same) = copy.peek(key).filter(|same| same.at() == child.at()) {
+                child.asked_like(same);
+            }
+        }
+    }
+
     /// The keys that [`Node::later`] refuses.
     pub fn asked_later(&self) -> Vec<&'static str> {
         self.asked.borrow().later.iter().copied().collect()
@@ -82,7 +100,7 @@ impl Node {
 }
 
 /// ``did you mean `exchange`?`` for the nearest of the known names, else the known names where they are few.
-pub(super) fn suggestion<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
+pub fn suggestion<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<String> {
     let known: Vec<&str> = known.collect();
     let lower = written.to_lowercase().replace('-', "_");
     let distance = |name: &&&str| strsim::damerau_levenshtein(&lower, &name.to_lowercase());

@@ -17,6 +17,7 @@ mod url;
 mod tests;
 
 pub use address::{AddressRule, TemplateText};
+pub use keys::suggestion;
 pub use node::{Node, Value};
 pub use problem::{Problem, Problems, Span};
 pub use read::FromNode;
