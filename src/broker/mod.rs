@@ -3,7 +3,7 @@
 //!
 //! Adding a broker touches one new folder and its entry in [`KINDS`]; `CONTRIBUTING.md` has the recipe.
 
-use std::{any::Any, fmt, sync::Arc};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -83,6 +83,13 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// Somewhere to publish, from a destination's own keys or the short form's address (a string node).
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target>;
 
+    /// Whether a publish to `target` answers how many heard it, so that `on_no_receivers` has a meaning; `Err` is a sentence that
+    /// says why it does not (a stream, a cluster, a queue).
+    fn hears(&self, target: &Target) -> Result<(), String> {
+        let _ = target;
+        Err(format!("a broker of kind `{}` does not say how many received a message", self.kind().name))
+    }
+
     /// Opens one link. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError>;
 
@@ -132,6 +139,18 @@ pub trait Origin: fmt::Debug + Send + Sync {
 
     /// True where the broker can dead-letter a rejected message itself (`dead_letter: native`).
     fn rejects_natively(&self) -> bool;
+
+    /// How long this origin's broker lets a message stay unsettled before it closes the consumer, with room for the answer's way;
+    /// `None` where it waits for ever or its claim is renewed. Rules that could hold a message longer are refused.
+    fn hold_max(&self) -> Option<Duration> {
+        None
+    }
+
+    /// True where this origin's identity at its broker is the bridge's `name` (a consumer group that nobody wrote), so that the name
+    /// must be written: two bridges with the default name would share their messages.
+    fn goes_by_name(&self) -> bool {
+        false
+    }
 
     /// Opens one incarnation. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError>;
