@@ -14,29 +14,20 @@ const LINES_MAX: usize = 4096;
 /// The variable that wins over `log.level`: a filter such as `debug` or `rialto=debug,lapin=info`.
 const VARIABLE: &str = "RIALTO_LOG";
 
-/// The `log` section.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// The `log` section. `RIALTO_LOG` wins over `level`.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogPlan {
-    /// `log.level`.
-    pub level: LogLevel,
-    /// `log.format`.
+    /// A level for Rialto's own doings (client libraries are then heard from `warn`), or a filter such as
+    /// `info,rialto::broker=debug`.
+    pub level: String,
+    /// How a line looks.
     pub format: LogFormat,
 }
 
-/// What is said of Rialto's own doings; client libraries are heard from `warn`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum LogLevel {
-    /// What needs a person.
-    Error,
-    /// And what a person should know.
-    Warn,
-    /// And starts, stops, connections. Never a line per message.
-    #[default]
-    Info,
-    /// And each decision.
-    Debug,
-    /// And each message.
-    Trace,
+impl Default for LogPlan {
+    fn default() -> Self {
+        Self { level: "info".into(), format: LogFormat::Auto }
+    }
 }
 
 /// How a line looks.
@@ -49,19 +40,6 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line.
     Json,
-}
-
-impl LogLevel {
-    /// As the configuration spells it.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
 }
 
 /// Logs run while this lives; dropping it writes what waits, bounded to a second.
@@ -81,8 +59,8 @@ impl LogGuard {
 /// The logs could not be started.
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
-    /// `RIALTO_LOG` is no filter.
-    #[error("{VARIABLE}: {0}")]
+    /// `RIALTO_LOG` or `log.level` is no filter.
+    #[error("the log filter: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logs run already.
     #[error("logs run already")]
@@ -90,22 +68,23 @@ pub enum LogError {
 }
 
 /// Starts the logs of this process: once.
-pub fn start(plan: LogPlan) -> Result<LogGuard, LogError> {
+pub fn start(plan: &LogPlan) -> Result<LogGuard, LogError> {
     let terminal = io::stderr().is_terminal();
     let (writer, guard) =
         NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).lossy(true).thread_name("rialto-log").finish(io::stderr());
     let lost = writer.error_counter();
-    let filter = filter(plan.level, std::env::var(VARIABLE).ok().as_deref())?;
+    let filter = filter(&plan.level, std::env::var(VARIABLE).ok().as_deref())?;
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let json = plan.format == LogFormat::Json || (plan.format == LogFormat::Auto && !terminal);
     tracing::subscriber::set_global_default(subscriber(filter, json, colour, writer)).map_err(|_| LogError::Running)?;
     Ok(LogGuard { _writer: guard, lost })
 }
 
-fn filter(level: LogLevel, written: Option<&str>) -> Result<EnvFilter, LogError> {
-    Ok(match written.map(str::trim).filter(|written| !written.is_empty()) {
-        Some(written) => EnvFilter::try_new(written)?,
-        None => EnvFilter::try_new(format!("warn,rialto={}", level.as_str()))?,
+fn filter(level: &str, variable: Option<&str>) -> Result<EnvFilter, LogError> {
+    let variable = variable.map(str::trim).filter(|written| !written.is_empty());
+    Ok(match variable.unwrap_or(level) {
+        filter if variable.is_some() || filter.contains(['=', ',']) => EnvFilter::try_new(filter)?,
+        level => EnvFilter::try_new(format!("warn,rialto={level}"))?,
     })
 }
 
@@ -149,7 +128,7 @@ mod tests {
 
     #[test]
     fn json_has_its_fields_at_the_top() {
-        let line = said(filter(LogLevel::Info, None).unwrap(), true, || {
+        let line = said(filter("info", None).unwrap(), true, || {
             tracing::warn!(source = "orders", message_id = "m-1", "rejected");
         });
         let object: serde_json::Value = serde_json::from_str(&line).unwrap();
@@ -161,14 +140,14 @@ mod tests {
 
     #[test]
     fn text_without_colour_has_no_escapes() {
-        let line = said(filter(LogLevel::Info, None).unwrap(), false, || tracing::info!(broker = "mq", "connected"));
+        let line = said(filter("info", None).unwrap(), false, || tracing::info!(broker = "mq", "connected"));
         assert!(line.contains(r#"connected broker="mq""#), "{line}");
         assert!(!line.contains('\u{1b}'), "{line:?}");
     }
 
     #[test]
     fn the_level_is_ours_and_libraries_are_heard_from_warn() {
-        let line = said(filter(LogLevel::Debug, None).unwrap(), false, || {
+        let line = said(filter("debug", None).unwrap(), false, || {
             tracing::debug!("ours");
             tracing::info!(target: "lapin::channel", "theirs");
             tracing::warn!(target: "lapin::channel", "warned");
@@ -178,8 +157,17 @@ mod tests {
 
     #[test]
     fn the_variable_wins_over_the_level() {
-        let line = said(filter(LogLevel::Info, Some("error")).unwrap(), false, || tracing::warn!("not said"));
+        let line = said(filter("info", Some("error")).unwrap(), false, || tracing::warn!("not said"));
         assert_eq!(line, "");
-        assert!(filter(LogLevel::Info, Some("rialto=loud")).is_err());
+        assert!(filter("info", Some("rialto=loud")).is_err());
+    }
+
+    #[test]
+    fn a_level_may_be_a_filter() {
+        let line = said(filter("error,lapin=info", None).unwrap(), false, || {
+            tracing::warn!("ours");
+            tracing::info!(target: "lapin::channel", "theirs");
+        });
+        assert!(line.contains("theirs") && !line.contains("ours"), "{line}");
     }
 }

@@ -5,5 +5,5 @@ mod logs;
 mod metrics;
 
 pub use health::{Beat, Check, Health, Readiness, STUCK_AFTER};
-pub use logs::{LogError, LogFormat, LogGuard, LogLevel, LogPlan, start as start_logs};
+pub use logs::{LogError, LogFormat, LogGuard, LogPlan, start as start_logs};
 pub use metrics::{BrokerMetrics, LaneMetrics, LaneOutcome, Metrics, SourceAction, SourceMetrics, SourceState};
