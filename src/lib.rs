@@ -31,3 +31,12 @@ pub mod shutdown;
 pub mod outcome;
 pub mod telemetry;
 pub mod written;
+
+/// The version of this build.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// The commit it was built from, where the build was told (`RIALTO_REVISION`).
+pub const REVISION: &str = match option_env!("RIALTO_REVISION") {
+    Some(revision) => revision,
+    None => "unknown",
+};

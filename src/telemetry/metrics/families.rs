@@ -55,7 +55,7 @@ pub(super) struct Families {
 impl Families {
     /// Registers all of them, in the order of `docs/operations.md`.
     pub(super) fn register(to: &mut Registry) -> Self {
-        let build = [("version", env!("CARGO_PKG_VERSION")), ("revision", option_env!("RIALTO_REVISION").unwrap_or("unknown"))];
+        let build = [("version", crate::VERSION), ("revision", crate::REVISION)];
         to.register("rialto_build", "The running build", Info::new(build.map(|(key, value)| (key, Arc::<str>::from(value)))));
         let families = Self::empty();
         families.register_sources(to);
