@@ -12,9 +12,12 @@ mod scalar;
 mod secret;
 mod size;
 mod url;
+mod yaml;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod yaml_tests;
 
 pub use address::{AddressRule, TemplateText};
 pub use keys::suggestion;
@@ -24,3 +27,4 @@ pub use read::FromNode;
 pub use secret::Secret;
 pub use size::{Millis, Size};
 pub use url::{Urls, redact_url, scheme_of};
+pub use yaml::{FILE_BYTES_MAX, parse};

@@ -4,7 +4,7 @@ use std::{cell::RefCell, fmt, slice};
 
 use indexmap::IndexMap;
 
-use super::{FromNode, Problems, Span, keys::Asked, scalar};
+use super::{FromNode, Problems, Span, keys::Asked, scalar, yaml::joined};
 
 /// A value with the place where it stands and the keys that were asked of it.
 #[derive(Clone)]
@@ -89,6 +89,38 @@ impl Node {
             value => (value, Some(text)),
         };
         Self { raw, ..Self::new(path, at, value) }
+    }
+
+    /// The same value under another path, nothing asked of it yet.
+    #[must_use]
+    pub fn moved_to(&self, path: &str) -> Self {
+        let value = match &self.value {
+            Value::List(items) => {
+                Value::List(items.iter().enumerate().map(|(index, item)| item.moved_to(&format!("{path}[{index}]"))).collect())
+            }
+            Value::Map(entries) => {
+                let moved =
+                    |(key, (at, node)): (&String, &(Span, Self))| (key.clone(), (at.clone(), node.moved_to(&joined(path, key))));
+                Value::Map(entries.iter().map(moved).collect())
+            }
+            scalar => scalar.clone(),
+        };
+        Self { raw: self.raw.clone(), ..Self::new(path, self.at.clone(), value) }
+    }
+
+    /// The same value at another place.
+    #[must_use]
+    pub fn placed(self, at: Span) -> Self {
+        Self { at, ..self }
+    }
+
+    /// How many collections stand in each other here; 0 for a scalar.
+    pub(super) fn depth(&self) -> usize {
+        match &self.value {
+            Value::List(items) => 1 + items.iter().map(Self::depth).max().unwrap_or_default(),
+            Value::Map(entries) => 1 + entries.values().map(|(_, node)| node.depth()).max().unwrap_or_default(),
+            _ => 0,
+        }
     }
 
     /// Its path from the root: `brokers.mq.amqp.prefetch`; empty for the root.
