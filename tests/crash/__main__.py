@@ -1,0 +1,90 @@
+"""Runs a campaign: `python -m crash crash | faults | teeth | SCENARIO… --dir DIR`.
+
+RIALTO_TEST_BINARY names the bridge; RIALTO_CRASH_KILLS is how often it is killed in each direction (100), and
+RIALTO_CRASH_SEED repeats a run's random choices.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+import traceback
+from functools import partial
+from pathlib import Path
+
+from . import scenarios
+from .bridge import BridgeError
+
+KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "100"))
+TERMS = 10
+PLANTED_KILLS = 10
+
+SCENARIOS = {
+    "stream-killed": partial(scenarios.kills, destination=scenarios.stream, count=KILLS),
+    "queue-killed": partial(scenarios.kills, destination=scenarios.queue, count=KILLS),
+    "stream-terminated": partial(scenarios.terms, destination=scenarios.stream, count=TERMS),
+    "queue-terminated": partial(scenarios.terms, destination=scenarios.queue, count=TERMS),
+    "stream-connections-closed": partial(scenarios.close_connections, destination=scenarios.stream, ends=1),
+    "queue-connections-closed": partial(scenarios.close_connections, destination=scenarios.queue, ends=2),
+    "redis-clients-killed": scenarios.client_kill,
+    "redis-restarted": scenarios.redis_restart,
+    "rabbitmq-restarted": scenarios.rabbitmq_restart,
+    "exchange-gone": scenarios.exchange_gone,
+    "source-deleted": scenarios.source_deleted,
+    "early-ack": partial(
+        scenarios.kills, destination=scenarios.stream, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "early_ack"}
+    ),
+}
+CAMPAIGNS = {
+    "crash": ["stream-killed", "queue-killed", "stream-terminated", "queue-terminated"],
+    "faults": [
+        "stream-connections-closed",
+        "queue-connections-closed",
+        "redis-clients-killed",
+        "redis-restarted",
+        "rabbitmq-restarted",
+        "exchange-gone",
+        "source-deleted",
+    ],
+    "teeth": ["early-ack"],
+}
+# The violation that a planted bug must cause; every other scenario must be clean.
+PLANTED = {"early-ack": "lost"}
+
+
+def passed(name, directory, seed):
+    """Runs one scenario and prints its verdict."""
+    print(f"{name} (RIALTO_CRASH_SEED={seed})", flush=True)
+    start = time.monotonic()
+    try:
+        verdict = SCENARIOS[name](name, directory / name, seed)
+    except BridgeError as error:
+        print(f"  failed: {error}", flush=True)
+        return False
+    except Exception:  # one scenario's surprise fails that scenario, not the ones after it
+        print(traceback.format_exc(), flush=True)
+        return False
+    print(verdict.report())
+    print(f"  took {time.monotonic() - start:.0f} s", flush=True)
+    if name not in PLANTED:
+        return verdict.clean
+    caught = PLANTED[name] in verdict.violations
+    print(f"  the planted bug was {'caught' if caught else 'NOT caught'}", flush=True)
+    return caught
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="crash")
+    parser.add_argument("names", nargs="+", choices=[*CAMPAIGNS, *SCENARIOS])
+    parser.add_argument("--dir", type=Path, required=True)
+    options = parser.parse_args()
+    seed = int(os.environ.get("RIALTO_CRASH_SEED") or random.randrange(1 << 32))
+    names = [scenario for name in options.names for scenario in CAMPAIGNS.get(name, [name])]
+    results = [passed(name, options.dir.resolve(), seed) for name in names]
+    print(f"{sum(results)} of {len(results)} scenarios passed", flush=True)
+    sys.exit(0 if all(results) else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""What happens to the bridge and its brokers: each scenario is one trial."""
+
+import os
+import time
+
+from .destinations import Exchange, Queue, Stream
+from .servers import OwnServer, RabbitMQ, redis_at, shared_redis
+from .trial import WINDOW, Trial
+
+BACKLOG = 3000  # messages that wait in the source before each kill, so that it strikes under load
+
+
+def stream(name):
+    return Stream(shared_redis(), os.environ["RIALTO_TEST_REDIS_URL"], f"crash:{name}")
+
+
+def queue(name):
+    return Queue(RabbitMQ.shared(), f"crash.{name}.out")
+
+
+def kills(name, directory, seed, destination, count, environment=None):
+    """SIGKILL at random instants under load; one in ten while the bridge is still starting."""
+    settings = {"events_planned": count, "confirmed_min": count * 100, "repeats_wanted": environment is None}
+    with Trial(name, directory, RabbitMQ.shared(), destination(name), seed, environment, **settings) as trial:
+        for _ in range(count):
+            trial.wait_backlog(BACKLOG)
+            trial.bridge.start()
+            starting = trial.dice.random() < 0.1
+            if not starting:
+                trial.bridge.wait_ready()
+            time.sleep(trial.dice.uniform(0, 0.3))
+            trial.bridge.kill()
+            in_flight = any(look_again(trial) for _ in range(25))
+            trial.event("kill", WINDOW, fenced=True, in_flight=in_flight, starting=starting)
+        trial.bridge.start()
+        trial.bridge.wait_ready()
+        return trial.finish()
+
+
+def look_again(trial):
+    """Whether the broker has put messages back that the killed bridge was holding."""
+    time.sleep(0.01)
+    return trial.rabbitmq.peek_redelivered(trial.queue)
+
+
+def terms(name, directory, seed, destination, count):
+    """SIGTERM at random instants under load: nothing lost and nothing repeated (G16)."""
+    settings = {"events_planned": count, "confirmed_min": count * 100}
+    with Trial(name, directory, RabbitMQ.shared(), destination(name), seed, **settings) as trial:
+        for _ in range(count):
+            trial.wait_backlog(BACKLOG)
+            trial.bridge.start()
+            trial.bridge.wait_ready()
+            time.sleep(trial.dice.uniform(0, 0.5))
+            trial.bridge.terminate()
+            trial.event("term", 0, fenced=True)
+        trial.bridge.start()
+        trial.bridge.wait_ready()
+        return trial.finish()
+
+
+def faults(trial, event, count, fault, ends=1):
+    """Strikes a running bridge `count` times; each strike may repeat a window for each end of the path that it cuts."""
+    trial.bridge.start()
+    trial.bridge.wait_ready()
+    for _ in range(count):
+        time.sleep(trial.dice.uniform(0.3, 1.0))
+        trial.wait_backlog(1)
+        details = fault(trial) or {}
+        trial.event(event, ends * WINDOW, **details)
+        trial.wait_flow(event)
+    return trial.finish()
+
+
+def settings(count, ends=1, **more):
+    return {"events_planned": count, "confirmed_min": count * 500, "returns_per_event": ends} | more
+
+
+def close_connections(name, directory, seed, destination, ends, count=6):
+    """The broker closes every connection, the producer's too."""
+    rabbitmq = RabbitMQ.shared()
+    with Trial(name, directory, rabbitmq, destination(name), seed, **settings(count, ends, repeats_wanted=True)) as trial:
+        return faults(trial, "connections closed", count, lambda _: rabbitmq.run("close_all_connections", "crash test"), ends)
+
+
+def client_kill(name, directory, seed, count=10):
+    """Redis closes every client's connection."""
+
+    def strike(_):
+        closed = shared_redis().client_kill_filter(_type="normal")
+        if closed == 0:
+            raise RuntimeError("CLIENT KILL found no connection to close")
+
+    with Trial(name, directory, RabbitMQ.shared(), stream(name), seed, **settings(count)) as trial:
+        return faults(trial, "clients killed", count, strike)
+
+
+def redis_restart(name, directory, seed, count=4):
+    """SIGKILL of a Redis that keeps what it has acknowledged, down for a while."""
+    server = OwnServer("redis", directory.with_name(f"{name}.redis"), "--appendonly", "yes", "--appendfsync", "always")
+    url = f"redis://127.0.0.1:{server.port}"
+    destination = Stream(redis_at(url), url, f"crash:{name}")
+
+    def restart(trial):
+        server.kill()
+        time.sleep(trial.dice.uniform(0, 3))
+        server.start()
+
+    try:
+        with Trial(name, directory, RabbitMQ.shared(), destination, seed, **settings(count)) as trial:
+            return faults(trial, "Redis restarted", count, restart)
+    finally:
+        server.stop()
+
+
+def rabbitmq_restart(name, directory, seed, count=2):
+    """SIGKILL of the broker that holds the source."""
+    server = OwnServer("rabbitmq", directory.with_name(f"{name}.rabbitmq"))
+    rabbitmq = RabbitMQ(f"amqp://guest:guest@127.0.0.1:{server.port}")
+
+    def restart(_):
+        server.kill()
+        server.start()
+
+    try:
+        with Trial(name, directory, rabbitmq, stream(name), seed, **settings(count)) as trial:
+            return faults(trial, "RabbitMQ restarted", count, restart)
+    finally:
+        server.stop()
+
+
+def exchange_gone(name, directory, seed, count=4):
+    """The destination's exchange is deleted, or its binding, and comes back: a fixed address pauses, nothing is lost."""
+    destination = Exchange(RabbitMQ.shared(), f"crash.{name}.out")
+
+    def vanish(trial):
+        destination.delete_exchange() if trial.events % 2 else destination.unbind()
+        time.sleep(trial.dice.uniform(0.2, 2))
+        destination.bind()
+
+    with Trial(name, directory, RabbitMQ.shared(), destination, seed, **settings(count)) as trial:
+        return faults(trial, "exchange or binding gone", count, vanish)
+
+
+def source_deleted(name, directory, seed, count=3):
+    """The source queue is deleted under the consumer and made again; what it held is the nemesis's own loss."""
+
+    def delete(trial):
+        trial.tell_producer("pause")
+        highest = trial.produced()
+        answer = trial.rabbitmq.ask(lambda channel: channel.queue_delete(trial.queue))
+        time.sleep(trial.dice.uniform(0, 2))
+        trial.rabbitmq.declare(trial.queue)
+        trial.tell_producer("resume")
+        return {"waived_through": highest, "waived_max": answer.method.message_count + WINDOW}
+
+    with Trial(name, directory, RabbitMQ.shared(), stream(name), seed, **settings(count)) as trial:
+        return faults(trial, "source deleted", count, delete, ends=0)
