@@ -1,3 +1,5 @@
 //! Arguments, command, exit code; nothing else.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    rialto::cli::main()
+}

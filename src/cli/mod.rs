@@ -1,1 +1,106 @@
-//! stub
+//! The command line: one file per command.
+
+mod completions;
+mod console;
+mod exit;
+mod health;
+mod man;
+mod settings;
+
+use std::{
+    ffi::OsString,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::{Parser, Subcommand};
+
+use self::{
+    console::Console,
+    exit::{Ended, Exit, Failure},
+    settings::Settings,
+};
+
+/// A bridge between message brokers: from the queue a service already has to the channels its subscribers use, losing nothing
+#[derive(Debug, Parser)]
+#[command(name = "rialto", version = crate::VERSION, max_term_width = 100)]
+struct Cli {
+    /// A configuration file or a directory of them; repeatable, later ones win
+    #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]
+    config: Vec<PathBuf>,
+
+    /// Set one value, over files and environment: `--set log.level=debug`; repeatable
+    #[arg(long = "set", value_name = "PATH=VALUE", global = true)]
+    sets: Vec<String>,
+
+    /// Print data as JSON
+    #[arg(long, global = true)]
+    json: bool,
+
+    /// Without a command: ./rialto.yaml where there is one, else the built-in example with the local RabbitMQ and Redis
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Health(health::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+/// The whole program: reads the arguments, does the command, answers its exit code.
+pub fn main() -> ExitCode {
+    match catch_unwind(AssertUnwindSafe(|| program(std::env::args_os().collect()))) {
+        Ok(exit) => exit.into(),
+        // The panic's message stands on standard error already.
+        Err(_) => Exit::Panic.into(),
+    }
+}
+
+fn program(arguments: Vec<OsString>) -> Exit {
+    let asks_health = arguments.iter().skip(1).any(|argument| argument == "health");
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(wrong) => return misspoken(&wrong, asks_health),
+    };
+    // The only failure is a provider that is installed already, which is as good.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match cli.run() {
+        Ok(exit) => exit,
+        Err(Failure { exit, error }) => {
+            if let Some(error) = error {
+                eprintln!("error: {error:#}");
+            }
+            exit
+        }
+    }
+}
+
+/// clap's own words: help and version are no error.
+fn misspoken(wrong: &clap::Error, asks_health: bool) -> Exit {
+    // A closed standard output or error leaves nobody to tell.
+    let _ = wrong.print();
+    match (wrong.use_stderr(), asks_health) {
+        (false, _) => Exit::Success,
+        (true, true) => Exit::Failed,
+        (true, false) => Exit::Usage,
+    }
+}
+
+impl Cli {
+    fn run(self) -> Ended {
+        let console = Console { json: self.json };
+        let settings = Settings::new(self.config, self.sets);
+        let Some(command) = self.command else { return Err(Failure::say(Exit::Usage, "not yet")) };
+        match command {
+            Command::Health(args) => Ok(health::run(&args, &settings)),
+            Command::Completions(args) => completions::run(&args, console),
+            Command::Man(args) => man::run(&args, console),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
