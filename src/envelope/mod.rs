@@ -1,18 +1,27 @@
 //! What a message is. Pure: no clock, no I/O, no broker.
+//!
+//! [`decode()`] recognises what arrived (a CloudEvent, an envelope, a bare payload) and answers a [`Message`]: spans into the body it
+//! came in. [`Format::encode`] writes what leaves. In between nothing touches the payload's bytes.
 
+mod decode;
+mod depth;
+mod encode;
+mod field;
+mod headers;
+mod identity;
+mod json;
+mod message;
+mod outline;
 mod raw;
+mod text;
 
+pub use decode::{Decode, DecodeRules, Rejection, Undecoded, decode};
+pub use encode::Format;
+pub use field::Path;
+pub use headers::HeaderArena;
+pub(crate) use message::Rewrite;
+pub use message::{Message, Shape};
 pub use raw::{Bare, Carrier, HeaderValue, Property, RawMessage};
 
-/// A decoded message: spans into the body it came in.
-#[derive(Debug, Clone)]
-pub struct Message {
-    raw: RawMessage,
-}
-
-impl Message {
-    /// As it was received.
-    pub fn raw(&self) -> &RawMessage {
-        &self.raw
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,7 @@ pub enum Property {
     Name,
     /// Header or field `message_type`.
     Type,
-    /// The message's own ordering key: Kafka record key, SessionId, `partitionkey`.
+    /// The message's own ordering key: Kafka record key, `SessionId`, `partitionkey`.
     Key,
     /// MIME type of the body.
     ContentType,

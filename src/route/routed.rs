@@ -19,6 +19,16 @@ pub struct Routed {
     pub arena: String,
     /// For each message without a copy, why (filtered, unrouted by `ack`, dropped by choice, rejected natively).
     pub idle: Vec<(u32, Idle)>,
+    /// Copies that never came to be, of messages that may have others: dropped by choice or to be rejected natively. The lane is the
+    /// one that would have delivered it.
+    pub aside: Vec<(u32, LaneId, Idle)>,
+}
+
+impl Routed {
+    /// A rendered text of the arena.
+    pub fn text(&self, span: &Span) -> &str {
+        &self.arena[span.start as usize..span.end as usize]
+    }
 }
 
 /// One message for one lane.
@@ -33,17 +43,20 @@ pub struct Copy {
     /// The ordering key, in the arena; empty: none.
     pub key: Span,
     /// The rendered fields of the target, in the arena, in the target's order; an absent value is `None`.
-    pub fields: Box<[Option<Span>]>,
+    pub fields: Fields,
     /// The rendered `headers:` of the destination, name and value.
     pub headers: Box<[(Arc<str>, Span)]>,
-    /// The message as this route transformed it, where it did.
-    pub transformed: Option<Box<Message>>,
+    /// The message as this route transformed it, where it did; shared by the route's destinations.
+    pub transformed: Option<Arc<Message>>,
     /// Why it goes to a dead letter, where this copy is one.
     pub death: Option<Arc<Death>>,
 }
 
 /// A range of the arena.
 pub type Span = Range<u32>;
+
+/// Rendered fields, in their target's order; an absent value is `None`.
+pub type Fields = Box<[Option<Span>]>;
 
 /// Why a message has no copy at all.
 #[derive(Debug, Clone, PartialEq, Eq)]

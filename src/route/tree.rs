@@ -1,0 +1,107 @@
+//! The tree that a jq program sees, and what is read back from its answer.
+
+use std::{cell::OnceCell, sync::Arc};
+
+use jaq_json::{Map, Val, read, write};
+use serde::de::IgnoredAny;
+
+use super::jq::rejection;
+use crate::envelope::{HeaderValue, Message, Rejection};
+
+/// The tree of one message, built when the first program asks for it and then shared by all.
+#[derive(Debug)]
+pub(super) struct Tree<'m> {
+    pub(super) message: &'m Message,
+    value: OnceCell<Val>,
+}
+
+impl<'m> Tree<'m> {
+    pub(super) fn of(message: &'m Message) -> Self {
+        Self { message, value: OnceCell::new() }
+    }
+
+    pub(super) fn value(&self) -> Result<&Val, Rejection> {
+        if let Some(value) = self.value.get() {
+            return Ok(value);
+        }
+        let value = envelope(self.message)?;
+        Ok(self.value.get_or_init(|| value))
+    }
+}
+
+/// The extended envelope with its headers.
+fn envelope(message: &Message) -> Result<Val, Rejection> {
+    let headers = {
+        let mut headers = Map::default();
+        message.raw().carrier.headers(&mut |name, value| {
+            headers.insert(text(name), header(value));
+        });
+        Val::obj(headers)
+    };
+    let mut metadata = Vec::new();
+    message.write_metadata(&mut metadata);
+    let members = [
+        ("message_type", text(message.message_type())),
+        ("message_name", text(message.name())),
+        ("message_id", text(message.id())),
+        ("payload", parse(message.payload())?),
+        ("metadata", parse(&metadata)?),
+        ("headers", headers),
+    ];
+    Ok(Val::obj(members.into_iter().map(|(key, value)| (text(key), value)).collect()))
+}
+
+fn text(text: &str) -> Val {
+    Val::utf8_str(text.to_owned())
+}
+
+fn parse(json: &[u8]) -> Result<Val, Rejection> {
+    read::parse_single(json).map_err(|error| rejection(format!("jq cannot read the message: {error}")))
+}
+
+fn header(value: HeaderValue<'_>) -> Val {
+    match value {
+        HeaderValue::Bool(truth) => Val::from(truth),
+        HeaderValue::Int(number) | HeaderValue::Time(number) => isize::try_from(number).map_or(Val::Null, Val::from),
+        HeaderValue::Float(number) => Val::from(number),
+        HeaderValue::Str(_) | HeaderValue::Bytes(_) | HeaderValue::Null => value.to_text().map_or(Val::Null, |value| text(&value)),
+    }
+}
+
+/// What the answer has under `key`; it must be an envelope, that is an object.
+fn member<'v>(answer: &'v Val, key: &str) -> Result<Option<&'v Val>, Rejection> {
+    match answer {
+        Val::Obj(members) => Ok(members.get(&text(key))),
+        _ => Err(rejection("`transform` must answer the envelope, an object: change `.payload`, do not answer it")),
+    }
+}
+
+/// The text under `key`, where the answer has another one than the input.
+pub(super) fn changed_text(input: &Val, answer: &Val, key: &str) -> Result<Option<Arc<str>>, Rejection> {
+    let Some(value) = member(answer, key)? else { return Ok(None) };
+    if member(input, key)? == Some(value) {
+        return Ok(None);
+    }
+    match value {
+        Val::TStr(bytes) => match std::str::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text.into())),
+            Err(_) => Err(rejection(format!("`transform` made a `{key}` that is not UTF-8"))),
+        },
+        _ => Err(rejection(format!("`transform` made a `{key}` that is no text"))),
+    }
+}
+
+/// The payload as JSON, where the answer has another one than the input.
+pub(super) fn changed_payload(input: &Val, answer: &Val) -> Result<Option<Vec<u8>>, Rejection> {
+    let Some(value) = member(answer, "payload")? else { return Ok(None) };
+    if member(input, "payload")? == Some(value) {
+        return Ok(None);
+    }
+    let mut json = Vec::new();
+    write::write(&mut json, &write::Pp::default(), 0, value).map_err(|error| rejection(error.to_string()))?;
+    // jq's values are more than JSON has: NaN, byte strings, keys that are no text.
+    match std::str::from_utf8(&json).map(serde_json::from_str::<IgnoredAny>) {
+        Ok(Ok(_)) => Ok(Some(json)),
+        _ => Err(rejection("`transform` made a payload that is not JSON (NaN, bytes, or a key that is no text)")),
+    }
+}
