@@ -1,7 +1,8 @@
 # What the scripts beside this file share. Sourced, never run.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-target=${CARGO_TARGET_DIR:-$root/target}
+target=${CARGO_TARGET_DIR:-target}
+case $target in /*) ;; *) target=$root/$target ;; esac
 brokers=$target/brokers
 
 say() { printf '%s\n' "$*" >&2; }

@@ -1,6 +1,7 @@
 """The servers of a run: the shared ones by their addresses, and throw-away ones that a fault may stop."""
 
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -89,6 +90,9 @@ class RabbitMQ:
         return bodies
 
     def run(self, *command):
+        """Asks the node's own control program; a server given by its address alone has none."""
+        if self.control is None:
+            raise RuntimeError("RIALTO_TEST_RABBITMQCTL must name a rabbitmqctl for RIALTO_TEST_AMQP_URL")
         subprocess.run([self.control, *command], check=True, capture_output=True, timeout=60)
 
 
@@ -99,6 +103,9 @@ class OwnServer:
         self.command = [SCRIPTS / script]
         self.directory = directory
         self.options = options
+        # A campaign that was itself killed may have left one running over old data.
+        self.stop()
+        shutil.rmtree(directory, ignore_errors=True)
         self.start()
         self.port = (directory / "port").read_text().strip()
 
