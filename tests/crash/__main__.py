@@ -32,6 +32,8 @@ SCENARIOS = {
     "rabbitmq-restarted": scenarios.rabbitmq_restart,
     "exchange-gone": scenarios.exchange_gone,
     "source-deleted": scenarios.source_deleted,
+    "memory-alarm": scenarios.memory_alarm,
+    "consumer-timeout": scenarios.consumer_timeout,
     "early-ack": partial(
         scenarios.kills, destination=scenarios.stream, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "early_ack"}
     ),
@@ -46,6 +48,8 @@ CAMPAIGNS = {
         "rabbitmq-restarted",
         "exchange-gone",
         "source-deleted",
+        "memory-alarm",
+        "consumer-timeout",
     ],
     "teeth": ["early-ack"],
 }

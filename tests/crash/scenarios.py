@@ -1,6 +1,7 @@
 """What happens to the bridge and its brokers: each scenario is one trial."""
 
 import os
+import signal
 import time
 
 from .destinations import Exchange, Queue, Stream
@@ -116,14 +117,13 @@ def redis_restart(name, directory, seed, count=4):
 def rabbitmq_restart(name, directory, seed, count=2):
     """SIGKILL of the broker that holds the source."""
     server = OwnServer("rabbitmq", directory.with_name(f"{name}.rabbitmq"))
-    rabbitmq = RabbitMQ(f"amqp://guest:guest@127.0.0.1:{server.port}")
 
     def restart(_):
         server.kill()
         server.start()
 
     try:
-        with Trial(name, directory, rabbitmq, stream(name), seed, **settings(count)) as trial:
+        with Trial(name, directory, server.rabbitmq(), stream(name), seed, **settings(count)) as trial:
             return faults(trial, "RabbitMQ restarted", count, restart)
     finally:
         server.stop()
@@ -156,3 +156,46 @@ def source_deleted(name, directory, seed, count=3):
 
     with Trial(name, directory, RabbitMQ.shared(), stream(name), seed, **settings(count)) as trial:
         return faults(trial, "source deleted", count, delete, ends=0)
+
+
+def memory_alarm(name, directory, seed, count=3):
+    """RabbitMQ blocks every publisher for a while: the bridge waits, so nothing is sent twice."""
+    server = OwnServer("rabbitmq", directory.with_name(f"{name}.rabbitmq"))
+    rabbitmq = server.rabbitmq()
+
+    def block(trial):
+        rabbitmq.run("set_vm_memory_high_watermark", "0.00001")
+        time.sleep(trial.dice.uniform(1, 4))
+        rabbitmq.run("set_vm_memory_high_watermark", "0.4")
+
+    try:
+        destination = Queue(rabbitmq, f"crash.{name}.out")
+        with Trial(name, directory, rabbitmq, destination, seed, **settings(count)) as trial:
+            return faults(trial, "publishers blocked", count, block, ends=0)
+    finally:
+        server.stop()
+
+
+def consumer_timeout(name, directory, seed, count=2):
+    """The destination hangs until the broker closes the consumer's channel over its unacknowledged messages."""
+    brokers = OwnServer("rabbitmq", directory.with_name(f"{name}.rabbitmq"))
+    hanging = OwnServer("redis", directory.with_name(f"{name}.redis"))
+    rabbitmq, url = brokers.rabbitmq(), f"redis://127.0.0.1:{hanging.port}"
+    # The broker looks once a minute; here every second.
+    for setting in ("consumer_timeout, 3000", "channel_tick_interval, 1000"):
+        rabbitmq.run("eval", f"application:set_env(rabbit, {setting}).")
+
+    def hang(trial):
+        closed = rabbitmq.logged("delivery acknowledgement")
+        hanging.signal(signal.SIGSTOP)
+        trial.wait("the consumer timeout", lambda: rabbitmq.logged("delivery acknowledgement") > closed, seconds=30)
+        time.sleep(trial.dice.uniform(0, 3))
+        hanging.signal(signal.SIGCONT)
+
+    try:
+        with Trial(name, directory, rabbitmq, Stream(redis_at(url), url, f"crash:{name}"), seed, **settings(count, 2)) as trial:
+            return faults(trial, "consumer timed out", count, hang, ends=2)
+    finally:
+        hanging.signal(signal.SIGCONT)
+        hanging.stop()
+        brokers.stop()

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -89,6 +90,13 @@ class RabbitMQ:
         self.channel().cancel()
         return bodies
 
+    def logged(self, words):
+        """How many lines of the node's log hold the words; none are known of a server given by its address alone."""
+        if self.control is None:
+            return 0
+        files = (Path(self.control).parent / "log").glob("*.log")
+        return sum(path.read_text(errors="replace").count(words) for path in files)
+
     def run(self, *command):
         """Asks the node's own control program; a server given by its address alone has none."""
         if self.control is None:
@@ -115,12 +123,21 @@ class OwnServer:
     def stop(self):
         subprocess.run([*self.command, "stop", self.directory], check=True, timeout=60)
 
-    def kill(self):
-        """SIGKILL, by the recorded process id, and waits until it is gone."""
+    def signal(self, number):
+        """Sends the signal to the recorded process."""
         pid = int((self.directory / "pid").read_text())
-        os.kill(pid, 9)
+        os.kill(pid, number)
+        return pid
+
+    def kill(self):
+        """SIGKILL, and waits until the process is gone."""
+        pid = self.signal(signal.SIGKILL)
         while running(pid):
             time.sleep(0.01)
+
+    def rabbitmq(self):
+        """The client of a server that is a RabbitMQ."""
+        return RabbitMQ(f"amqp://guest:guest@127.0.0.1:{self.port}", self.directory / "rabbitmqctl")
 
 
 def running(pid):

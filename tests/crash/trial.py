@@ -15,6 +15,7 @@ from .bridge import Bridge, BridgeError
 WINDOW = 200
 RESUME_SECONDS = 5.0  # G14: flow resumes within 5 s of the end of a fault
 QUIET_SECONDS = 90
+UNKNOWN_TAG = "unknown delivery tag"  # what RabbitMQ logs of an acknowledgement it does not understand
 
 CONFIGURATION = """\
 name: crash
@@ -48,6 +49,7 @@ class Trial:
         self.dice = random.Random(f"{seed}/{name}")
         self.facts = {"figures": {}, "violations": []}
         self.events = 0
+        self.strange_tags = rabbitmq.logged(UNKNOWN_TAG)
         self.nemesis = open(directory / "nemesis.log", "w", encoding="utf-8")
         self.note({"run": self.run, "window": WINDOW} | settings)
         self.bridge = Bridge(directory, self.configuration(), environment)
@@ -145,6 +147,8 @@ class Trial:
         left = self.rabbitmq.ready(self.queue)
         if left:
             self.facts["violations"].append(["unsettled", f"{left} messages were still unacknowledged when nothing moved any more"])
+        if self.rabbitmq.logged(UNKNOWN_TAG) > self.strange_tags:
+            self.facts["violations"].append(["hygiene", f"the broker complained of an {UNKNOWN_TAG}"])
         self.write_bodies("observed.log", self.destination.observe())
         self.write_bodies("dead.log", self.rabbitmq.drain(f"{self.queue}.dead"))
         (self.directory / "facts.json").write_text(json.dumps(self.facts))
