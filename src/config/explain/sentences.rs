@@ -1,0 +1,210 @@
+//! The sentences themselves. Each is made from checked values, so that it cannot say what does not run.
+
+use std::{fmt::Write, time::Duration};
+
+use super::Sentence;
+use crate::{
+    config::plan::{DeadLetterOutline, DestinationOutline, RouteOutline, SourceOutline},
+    route::{NoReceivers, Ordering},
+};
+
+/// What there is to say of a route.
+pub(super) fn of(source: &SourceOutline, route: &RouteOutline) -> Vec<Sentence> {
+    let mut all = vec![
+        Sentence { about: "takes", text: takes(source, route) },
+        Sentence { about: "when it is delivered", text: delivered(source, route) },
+    ];
+    for destination in &route.destinations {
+        all.extend(of_destination(source, route, destination));
+    }
+    all.push(Sentence { about: "when a message is bad", text: bad(source, route) });
+    all.push(Sentence { about: "when the window is full of parked messages", text: parked(source) });
+    all.push(Sentence { about: "when the process is killed", text: killed(source) });
+    all.push(Sentence { about: "order", text: order(route).to_owned() });
+    all.push(Sentence { about: "with N replicas", text: replicas(source) });
+    all
+}
+
+fn takes(source: &SourceOutline, route: &RouteOutline) -> String {
+    let mut text = if route.takes.is_empty() {
+        format!("every message of {}", source.reads)
+    } else {
+        format!("messages of {} where {}", source.reads, route.takes.join(" and "))
+    };
+    if let Some(when) = &route.when {
+        _ = write!(text, ", if the jq filter `{when}` holds");
+    }
+    if let Some(transform) = &route.transform {
+        _ = write!(text, "; each is changed by the jq program `{transform}`");
+    }
+    text + "."
+}
+
+fn delivered(source: &SourceOutline, route: &RouteOutline) -> String {
+    let required = route.destinations.iter().filter(|destination| destination.rules.required).count();
+    let who = match (required, route.destinations.len()) {
+        (0, _) => "nobody: no destination is required, so a message is settled as soon as it is handed out".to_owned(),
+        (1, 1) => "its destination".to_owned(),
+        (required, all) if required == all => format!("all {all} destinations"),
+        (required, all) => format!("the {required} required of its {all} destinations"),
+    };
+    if source.holds && required > 0 {
+        format!("the source is told only after {who} confirmed, or after the dead letter did.")
+    } else if source.holds {
+        format!("the source waits for {who}.")
+    } else {
+        format!("{} keeps no copy, so nothing can come again: what is in flight in a crash is gone.", source.reads)
+    }
+}
+
+fn of_destination(source: &SourceOutline, route: &RouteOutline, destination: &DestinationOutline) -> Vec<Sentence> {
+    let name = &destination.name;
+    let mut all = vec![
+        Sentence { about: "when the destination is down", text: format!("{name}: {}", down(source, route, destination)) },
+        Sentence { about: "when it refuses a message", text: format!("{name}: {}", refuses(route, destination)) },
+    ];
+    if destination.hears {
+        all.push(Sentence { about: "when nobody listens", text: format!("{name}: {}", nobody(route, destination)) });
+    }
+    all
+}
+
+fn down(source: &SourceOutline, route: &RouteOutline, destination: &DestinationOutline) -> String {
+    if !destination.rules.required {
+        return "messages wait in a bounded queue; once it is full they are dropped and counted, and nobody else waits.".to_owned();
+    }
+    let held = if source.holds { "the rest stays in the source" } else { "what the source sends meanwhile is lost there" };
+    let mut text = format!(
+        "nothing counts as a try; up to {} messages or {} are held here, {held}; the flow resumes within seconds of its return.",
+        source.window,
+        size(source.window_bytes)
+    );
+    if let Some(deadline) = destination.rules.deadline {
+        _ = write!(text, " After {} a message {}, also while the destination is down.", words(deadline), end(&route.dead_letter));
+    }
+    text
+}
+
+fn refuses(route: &RouteOutline, destination: &DestinationOutline) -> String {
+    let rules = &destination.rules;
+    if !rules.required && rules.max_errors.is_none() && rules.deadline.is_none() {
+        return "it is tried again until there is no room.".to_owned();
+    }
+    let tries = match (rules.max_errors, rules.deadline) {
+        (Some(1), _) => "at the first refusal".to_owned(),
+        (Some(tries), None) => format!("after {tries} tries{}", within(destination)),
+        (Some(tries), Some(deadline)) => format!("after {tries} tries or {}", words(deadline)),
+        (None, Some(deadline)) => format!("after {} of tries", words(deadline)),
+        (None, None) => "never".to_owned(),
+    };
+    let others = match rules.ordering {
+        Ordering::None => "all other messages flow on",
+        Ordering::Key | Ordering::Strict => "later messages of its key wait behind it, all others flow on",
+    };
+    format!("{tries} it {}; {others} meanwhile.", end(&route.dead_letter))
+}
+
+fn within(destination: &DestinationOutline) -> String {
+    destination.rules.hold_max().map_or_else(String::new, |hold| format!(" (at most {})", words(hold)))
+}
+
+fn nobody(route: &RouteOutline, destination: &DestinationOutline) -> String {
+    match destination.rules.on_no_receivers {
+        NoReceivers::Ok => "it counts as delivered; `rialto_messages_unheard_total` counts it too.".to_owned(),
+        NoReceivers::Retry => format!("it counts as a failed try; in the end it {}.", end(&route.dead_letter)),
+        NoReceivers::Park => {
+            let deadline =
+                destination.rules.deadline.map_or_else(String::new, |deadline| format!(", for at most {}", words(deadline)));
+            format!("it waits until somebody listens{deadline}; then it {}.", end(&route.dead_letter))
+        }
+        NoReceivers::DeadLetter => format!("it {} at once.", end(&route.dead_letter)),
+    }
+}
+
+fn bad(source: &SourceOutline, route: &RouteOutline) -> String {
+    let json = if source.decode == "any" { "" } else { "not JSON, " };
+    let own = end(&source.dead_letter);
+    let mut text = format!("what is {json}over {} or without a legal address {own} with its reason", size(source.message_max));
+    if route.dead_letter != source.dead_letter {
+        _ = write!(text, "; what this route cannot deliver {}", end(&route.dead_letter));
+    }
+    text += match source.unrouted {
+        "ack" => "; what no route takes is acknowledged and counted.",
+        "reject" => "; what no route takes is rejected at its source.",
+        _ => "; what no route takes goes there too.",
+    };
+    text
+}
+
+fn parked(source: &SourceOutline) -> String {
+    let half = (source.window / 2).max(1);
+    let then = if source.holds { "what is in the source waits there" } else { "what the source sends meanwhile is lost" };
+    format!("at {half} parked messages reading stops, with a metric and an alarm; {then}.")
+}
+
+fn killed(source: &SourceOutline) -> String {
+    if source.holds {
+        format!("nothing is lost; up to {} messages come again after the restart, each with the id it had before.", source.window)
+    } else {
+        "messages in flight are lost, and so is what is sent until it runs again.".to_owned()
+    }
+}
+
+fn order(route: &RouteOutline) -> &'static str {
+    match (route.ordering, route.key.is_some()) {
+        ("none", _) => "none is kept.",
+        ("key", true) => "messages of one key are first delivered in the order of the source.",
+        ("key", false) => {
+            "messages of one key are first delivered in the order of the source; the key is the message's own, if it has one."
+        }
+        _ => "one message of a key is on the wire at a time: no retry is ever overtaken.",
+    }
+}
+
+fn replicas(source: &SourceOutline) -> String {
+    if source.holds {
+        "the replicas share the source: each message is published once, and order holds within what one replica takes.".to_owned()
+    } else {
+        "every replica receives every message: this route publishes N copies.".to_owned()
+    }
+}
+
+/// Settings that break a promise.
+pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<String> {
+    let mut all = Vec::new();
+    if !source.holds {
+        all.push(format!("{} delivers at most once: what is published while nobody reads is gone.", source.reads));
+    }
+    if source.holds && route.dead_letter == DeadLetterOutline::Drop {
+        all.push("what cannot be delivered is lost by choice (`dead_letter: drop`); it is counted and logged.".to_owned());
+    }
+    if route.destinations.iter().all(|destination| !destination.rules.required) {
+        all.push("no destination is required: a message may be lost to all of them.".to_owned());
+    }
+    for destination in &route.destinations {
+        if let Some(deadline) = destination.rules.deadline {
+            all.push(format!(
+                "{}: its deadline of {} also runs while it is down; an outage longer than that empties the source into the dead letter.",
+                destination.name,
+                words(deadline)
+            ));
+        }
+    }
+    all
+}
+
+fn end(dead_letter: &DeadLetterOutline) -> String {
+    match dead_letter {
+        DeadLetterOutline::To(place) => format!("goes to {place}"),
+        DeadLetterOutline::Native => "is rejected to the source's own dead letters".to_owned(),
+        DeadLetterOutline::Drop => "is dropped and counted".to_owned(),
+    }
+}
+
+fn words(duration: Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}
+
+fn size(bytes: u64) -> String {
+    bytesize::ByteSize::b(bytes).to_string()
+}

@@ -1,0 +1,204 @@
+//! `brokers`: systems, named once; and `broker/address`, the short form that names one with a place in it.
+
+use std::{cell::Cell, sync::Arc};
+
+use indexmap::IndexMap;
+
+use super::fingerprint;
+use crate::{
+    broker::{Broker, KINDS, Kind},
+    written::{Node, Problems, Span, Value, scheme_of, suggestion},
+};
+
+/// Kinds of the grammar that this version does not have, with the schemes of their URLs.
+const LATER: &[(&str, &[&str])] = &[
+    ("kafka", &["kafka"]),
+    ("service_bus", &["servicebus", "sb"]),
+    ("http_server", &[]),
+    ("webhook", &["http", "https"]),
+    ("hub", &["hub"]),
+    ("stdio", &["stdio"]),
+    ("file", &["file"]),
+    ("schedule", &[]),
+    ("handler", &[]),
+    ("outbox", &["postgres", "postgresql"]),
+];
+
+/// One entry of `brokers`.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// Where its name stands.
+    pub(super) at: Span,
+    /// The checked settings; `None` where they had faults, so that what refers to it is not called unknown.
+    pub(super) broker: Option<Arc<dyn Broker>>,
+    /// What it was read from, for the fingerprint of the pipelines that use it.
+    pub(super) written: String,
+    /// A source, destination or dead letter refers to it.
+    pub(super) used: Cell<bool>,
+}
+
+/// All of them, in the order written.
+#[derive(Debug, Default)]
+pub(super) struct Brokers {
+    pub(super) named: IndexMap<Arc<str>, Named>,
+}
+
+/// A broker and what was written after its name.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    /// The broker's name.
+    pub(super) name: Arc<str>,
+    /// Its settings.
+    pub(super) broker: Arc<dyn Broker>,
+    /// What its `origin` or `target` reads: the short form's address as a string node, or the long form's map.
+    pub(super) written: Node,
+}
+
+impl Brokers {
+    /// Reads `brokers`.
+    pub(super) fn read(root: &Node, faults: &mut Problems) -> Self {
+        let mut brokers = Self::default();
+        let Some(node) = root.child("brokers") else {
+            faults.fault(root.at(), "`brokers` is missing").hint("`brokers: { mq: amqp://localhost:5672 }`");
+            return brokers;
+        };
+        if !matches!(node.value(), Value::Map(_)) {
+            faults.fault(node.at(), "`brokers` is a map: a name for each system, and its URL or settings");
+        }
+        for (name, at, written) in node.entries() {
+            check_name(name, at, faults);
+            let broker = one(name, written, faults);
+            let named = Named { at: at.clone(), broker, written: fingerprint::canonical(written), used: Cell::new(false) };
+            brokers.named.insert(name.into(), named);
+        }
+        brokers
+    }
+
+    /// Those without faults.
+    pub(super) fn built(self) -> IndexMap<Arc<str>, Arc<dyn Broker>> {
+        self.named.into_iter().filter_map(|(name, named)| Some((name, named.broker?))).collect()
+    }
+
+    /// The kind of a broker; empty where it had faults.
+    pub(super) fn kind(&self, name: &str) -> &'static str {
+        self.named.get(name).and_then(|named| named.broker.as_ref()).map_or("", |broker| broker.kind().name)
+    }
+
+    /// What a broker was read from.
+    pub(super) fn written(&self, name: &str) -> &str {
+        self.named.get(name).map_or("", |named| &named.written)
+    }
+
+    /// Finds a broker by name; an unknown name is a fault. `None` without a fault: its settings had theirs.
+    pub(super) fn find(&self, name: &str, at: &Span, faults: &mut Problems) -> Option<(Arc<str>, Arc<dyn Broker>)> {
+        if let Some((_, name, named)) = self.named.get_full(name) {
+            named.used.set(true);
+            return named.broker.clone().map(|broker| (name.clone(), broker));
+        }
+        let otherwise = || format!("`brokers` has {}", list(self.named.keys().map(AsRef::as_ref)));
+        let hint = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
+        faults.fault(at, format!("no broker is named `{name}`")).hint(hint);
+        None
+    }
+
+    /// Reads the short form `broker/address`: everything after the first `/` is the address, verbatim.
+    pub(super) fn short(&self, node: &Node, text: &str, faults: &mut Problems) -> Option<Place> {
+        let Some((name, address)) = text.split_once('/') else {
+            let fault = faults.fault(node.at(), format!("`{text}` is no `broker/address`"));
+            if self.named.contains_key(text) {
+                fault.hint(format!("say where in it: `{text}/…`"));
+            }
+            return None;
+        };
+        let (name, broker) = self.find(name, node.at(), faults)?;
+        if address.is_empty() {
+            faults.fault(node.at(), format!("`{text}` names no place in the broker `{name}`"));
+            return None;
+        }
+        Some(Place { name, broker, written: Node::new(node.path(), node.at().clone(), Value::Str(address.to_owned())) })
+    }
+
+    /// Reads the long form: a map with the key `broker`, which the broker's kind reads on.
+    pub(super) fn long(&self, node: &Node, faults: &mut Problems) -> Option<(Arc<str>, Arc<dyn Broker>)> {
+        let name: String = node.need("broker", faults)?;
+        let at = node.child("broker").unwrap_or(node).at();
+        self.find(&name, at, faults)
+    }
+}
+
+/// A name that can stand before a `/`, in a metric label and in a file.
+fn check_name(name: &str, at: &Span, faults: &mut Problems) {
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.');
+    if name.is_empty() || !name.chars().all(legal) {
+        faults.fault(at, format!("`{name}` cannot name a broker: letters, digits, `_`, `-` and `.` can"));
+    }
+}
+
+fn one(name: &str, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
+    match written.value() {
+        Value::Str(url) => (by_scheme(url, written, faults)?.read)(name, written, faults),
+        Value::Map(entries) => {
+            let mut kinds = entries.iter();
+            let (Some((kind, (at, settings))), None) = (kinds.next(), kinds.next()) else {
+                let message = format!("broker `{name}` has one key, its kind, and its settings under it");
+                faults.fault(written.at(), message).hint(format!("`{name}: {{ amqp: {{ url: … }} }}`"));
+                return None;
+            };
+            (by_name(kind, at, faults)?.read)(name, settings, faults)
+        }
+        _ => {
+            faults.fault(written.at(), format!("broker `{name}` is a URL, or a map whose key is its kind"));
+            None
+        }
+    }
+}
+
+/// The kind whose scheme a URL has. The URL itself may hold a password: only its scheme is ever shown.
+fn by_scheme(url: &str, written: &Node, faults: &mut Problems) -> Option<&'static Kind> {
+    let Some(scheme) = scheme_of(url) else {
+        faults
+            .fault(written.at(), "this is no URL")
+            .hint("a broker's short form is a URL: `amqp://host:5672`, `redis://host:6379`");
+        return None;
+    };
+    if let Some(kind) = KINDS.iter().find(|kind| kind.schemes.contains(&scheme)) {
+        return Some(kind);
+    }
+    if let Some((kind, _)) = LATER.iter().find(|(_, schemes)| schemes.contains(&scheme)) {
+        not_built(kind, written.at(), faults);
+        return None;
+    }
+    let schemes = || KINDS.iter().flat_map(|kind| kind.schemes).copied();
+    let hint = suggestion(scheme, schemes()).unwrap_or_else(|| format!("there are {}", list(schemes())));
+    faults.fault(written.at(), format!("no kind of broker has URLs that begin with `{scheme}://`")).hint(hint);
+    None
+}
+
+fn by_name(name: &str, at: &Span, faults: &mut Problems) -> Option<&'static Kind> {
+    if let Some(kind) = KINDS.iter().find(|kind| kind.name == name) {
+        return Some(kind);
+    }
+    if LATER.iter().any(|(kind, _)| *kind == name) {
+        not_built(name, at, faults);
+        return None;
+    }
+    let kinds = || KINDS.iter().map(|kind| kind.name);
+    let hint = suggestion(name, kinds()).unwrap_or_else(|| format!("there are {}", list(kinds())));
+    faults.fault(at, format!("`{name}` is no kind of broker")).hint(hint);
+    None
+}
+
+fn not_built(kind: &str, at: &Span, faults: &mut Problems) {
+    let hint = format!("this version has {}", list(KINDS.iter().map(|kind| kind.name)));
+    faults.fault(at, format!("brokers of kind `{kind}` are not built yet")).hint(hint);
+}
+
+/// `a`, `b` and `c`, for a hint.
+pub(super) fn list<'a>(words: impl Iterator<Item = &'a str>) -> String {
+    let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
+    match words.split_last() {
+        None => "none".to_owned(),
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+    }
+}

@@ -1,0 +1,259 @@
+//! One pipeline for each source that a route reads: its router, its lanes, and the rules that concern both ends.
+
+use super::{
+    LanePlan, PipelinePlan,
+    brokers::Brokers,
+    compile::{self, Compiled},
+    dead_letter::{DeadLetters, Labels},
+    fingerprint, hold, matching,
+    outline::{self, DeadLetterOutline, RouteOutline, SourceOutline},
+    policy::{self, Policy},
+    route::Route,
+    source::{Source, Sources},
+    top::Top,
+};
+use crate::{
+    broker::Origin,
+    envelope::DecodeRules,
+    route::{self, DeadLetterTo, EventRules, LaneId, Router, SourceContext, Unrouted},
+    written::{Node, Problems},
+};
+
+/// What every pipeline is built with.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct House<'a> {
+    pub(super) top: &'a Top,
+    pub(super) brokers: &'a Brokers,
+}
+
+/// The routes of one source, compiled.
+#[derive(Debug, Default)]
+struct Compilation {
+    routes: Vec<route::Route>,
+    lanes: Vec<LanePlan>,
+    outlines: Vec<RouteOutline>,
+    /// A part had faults: what is here is not the whole.
+    broken: bool,
+}
+
+/// Builds them all, in the order of the sources.
+pub(super) fn all(
+    house: House<'_>,
+    sources: &Sources<'_>,
+    routes: &[Route<'_>],
+    faults: &mut Problems,
+) -> (Vec<PipelinePlan>, Vec<SourceOutline>) {
+    let mut labels = Labels::new();
+    let mut pipelines = Vec::new();
+    let mut outlines = Vec::new();
+    for source in sources.known.values().flatten() {
+        let routes: Vec<_> = routes.iter().filter(|route| route.source == source.name).collect();
+        if let Some((pipeline, outline)) = one(house, source, &routes, &mut labels, faults) {
+            pipelines.push(pipeline);
+            outlines.push(outline);
+        }
+    }
+    (pipelines, outlines)
+}
+
+fn one(
+    house: House<'_>,
+    source: &Source<'_>,
+    routes: &[&Route<'_>],
+    labels: &mut Labels,
+    faults: &mut Problems,
+) -> Option<(PipelinePlan, SourceOutline)> {
+    let policy = Policy::agreed(&source.name, &source.policy, routes.iter().map(|route| &route.policy), faults);
+    let event = policy.event.as_ref().map(|event| matching::event(event.value, faults));
+    let origin = source.origin.as_deref()?;
+    let first = routes.first()?;
+    needs_name(house.top, source, origin, faults);
+
+    let destinations: usize = routes.iter().map(|route| route.destinations.len()).sum();
+    let mut dead = DeadLetters::new(&source.name, origin, house.brokers, destinations as u32);
+    let dead_letter = match &policy.dead_letter {
+        Some(written) => dead.to(written, &source.name, labels, faults),
+        None => dead.unsaid(if source.inline { &first.at } else { &source.at }, faults),
+    };
+    let compiled = compile_routes(house, source, routes, &dead_letter, &mut dead, labels, faults);
+    let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, faults)).collect();
+    let unrouted = unrouted(&policy, &dead_letter, origin, faults);
+    let decoding = policy.decode.as_ref().map_or(policy::AUTO, |decode| decode.value);
+
+    let outline = SourceOutline {
+        name: source.name.to_string(),
+        broker: source.broker.to_string(),
+        kind: house.brokers.kind(&source.broker),
+        reads: origin.display(),
+        address: origin.address().to_owned(),
+        holds: origin.holds(),
+        window: source.window,
+        window_bytes: source.window_bytes,
+        message_max: source.message_max,
+        decode: decoding.as_str(),
+        unrouted: policy::unrouted_as_str(unrouted),
+        dead_letter: outline_of(&dead_letter, &dead),
+        routes: compiled.outlines,
+    };
+    let (graves, dead_lanes): (Vec<_>, Vec<_>) = graves.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
+    if compiled.broken {
+        return None;
+    }
+    let context = context(house.top, source, decoding, event, unrouted, dead_letter);
+    let routing = Router::new(context, compiled.routes, graves)
+        .inspect_err(|error| _ = faults.fault(&source.at, format!("the routes of the source `{}`: {error}", source.name)));
+    let lanes: Vec<_> = compiled.lanes.into_iter().chain(dead_lanes).collect();
+    let fingerprint = fingerprint_of(house, source, routes, &lanes);
+    let pipeline = PipelinePlan {
+        source: source.name.clone(),
+        broker: source.broker.clone(),
+        origin: source.origin.clone()?,
+        window: source.window,
+        window_bytes: source.window_bytes,
+        router: routing.ok()?,
+        lanes,
+        fingerprint,
+    };
+    Some((pipeline, outline))
+}
+
+/// What the source means to its router.
+fn context(
+    top: &Top,
+    source: &Source<'_>,
+    decoding: policy::Decoding,
+    event: Option<EventRules>,
+    unrouted: Unrouted,
+    dead_letter: DeadLetterTo,
+) -> SourceContext {
+    SourceContext {
+        source: source.name.clone(),
+        broker: source.broker.clone(),
+        prefix: top.prefix.clone(),
+        name: top.name.clone(),
+        instance: top.instance.clone(),
+        decode: DecodeRules {
+            shape: decoding.shape,
+            any: decoding.any,
+            message_max: source.message_max,
+            broker: source.broker.clone(),
+        },
+        event,
+        unrouted,
+        dead_letter,
+    }
+}
+
+fn compile_routes<'a>(
+    house: House<'a>,
+    source: &Source<'_>,
+    routes: &[&Route<'_>],
+    own: &DeadLetterTo,
+    dead: &mut DeadLetters<'a>,
+    labels: &mut Labels,
+    faults: &mut Problems,
+) -> Compilation {
+    let mut out = Compilation::default();
+    for route in routes {
+        let dead_letter = match &route.policy.dead_letter {
+            Some(written) => dead.to(written, &route.name, labels, faults),
+            None => own.clone(),
+        };
+        let written = |key| route.node.peek(key).and_then(Node::text).map(str::to_owned);
+        let mut compiled = route::Route {
+            name: route.name.clone(),
+            matcher: matching::matcher(route.node, faults),
+            when: matching::jq(route.node, "when", faults),
+            transform: matching::jq(route.node, "transform", faults),
+            key: matching::template(route.node, "key", faults),
+            destinations: Vec::new(),
+        };
+        let mut outline = RouteOutline {
+            name: route.name.to_string(),
+            takes: matching::clauses(route.node),
+            when: written("when"),
+            transform: written("transform"),
+            ordering: outline::ordering(route.ordering),
+            key: written("key"),
+            dead_letter: outline_of(&dead_letter, dead),
+            destinations: Vec::new(),
+        };
+        for destination in &route.destinations {
+            let id = LaneId(out.lanes.len() as u32);
+            hold::check(source, destination, faults);
+            let Some(Compiled { destination, lane, outline: described }) =
+                compile::destination(destination, route, id, dead_letter.clone(), &house.top.name, faults)
+            else {
+                out.broken = true;
+                continue;
+            };
+            compiled.destinations.push(destination);
+            outline.destinations.push(described);
+            out.lanes.push(lane);
+        }
+        hold::only_optional(route, faults);
+        out.broken |= route.destinations.is_empty();
+        out.routes.push(compiled);
+        out.outlines.push(outline);
+    }
+    out
+}
+
+/// A group that is called after a name that nobody wrote would be shared with every other bridge that nobody named.
+fn needs_name(top: &Top, source: &Source<'_>, origin: &dyn Origin, faults: &mut Problems) {
+    if origin.goes_by_name() && !top.name_written {
+        faults
+            .fault(
+                &source.at,
+                format!(
+                    "the source `{}` has no `group`: it would be called `{}`, like every other bridge's",
+                    source.name, top.name
+                ),
+            )
+            .hint("write `name` at the top, or `group` here");
+    }
+}
+
+/// What becomes of messages that no route takes: the dead letter where one is set.
+fn unrouted(policy: &Policy<'_>, dead_letter: &DeadLetterTo, origin: &dyn Origin, faults: &mut Problems) -> Unrouted {
+    let Some(written) = &policy.unrouted else {
+        return if *dead_letter == DeadLetterTo::Drop { Unrouted::Ack } else { Unrouted::DeadLetter };
+    };
+    if written.value == Unrouted::Reject && !origin.rejects_natively() {
+        faults
+            .fault(&written.at, format!("`{}` has no way to reject a message", origin.display()))
+            .hint("`unrouted: dead_letter` or `ack`");
+    }
+    if written.value == Unrouted::DeadLetter && *dead_letter == DeadLetterTo::Drop {
+        faults
+            .warn(&written.at, "`unrouted: dead_letter` without a dead letter drops what no route takes")
+            .hint("`dead_letter: broker/address`");
+    }
+    written.value
+}
+
+fn outline_of(dead_letter: &DeadLetterTo, dead: &DeadLetters<'_>) -> DeadLetterOutline {
+    match dead_letter {
+        DeadLetterTo::Lane(id) => {
+            let lane = dead.lanes.iter().find(|lane| lane.id == *id);
+            DeadLetterOutline::To(lane.map_or_else(String::new, |lane| lane.written.to_string()))
+        }
+        DeadLetterTo::Native => DeadLetterOutline::Native,
+        DeadLetterTo::Drop => DeadLetterOutline::Drop,
+    }
+}
+
+/// Everything that a change of which must rebuild this pipeline.
+fn fingerprint_of(house: House<'_>, source: &Source<'_>, routes: &[&Route<'_>], lanes: &[LanePlan]) -> String {
+    let top = house.top;
+    let mut parts = vec![&*top.name, &*top.instance, &*top.prefix, &*source.written, house.brokers.written(&source.broker)];
+    for route in routes {
+        parts.push(&route.written);
+        parts.extend(route.destinations.iter().map(|destination| &*destination.written));
+    }
+    let mut brokers: Vec<_> = lanes.iter().map(|lane| &*lane.target.link.broker).collect();
+    brokers.sort_unstable();
+    brokers.dedup();
+    parts.extend(brokers.into_iter().map(|name| house.brokers.written(name)));
+    fingerprint::of(&parts)
+}
