@@ -18,7 +18,7 @@ pub struct Node {
 }
 
 /// The YAML (JSON) value of a node.
-#[derive(Clone, PartialEq)]
+#[derive(Clone)]
 pub enum Value {
     /// `null`, `~`, or nothing after the colon.
     Null,
@@ -40,6 +40,23 @@ pub enum Value {
 impl PartialEq for Node {
     fn eq(&self, other: &Self) -> bool {
         self.value == other.value && self.raw == other.raw
+    }
+}
+
+impl PartialEq for Value {
+    fn eq(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Null, Self::Null) => true,
+            (Self::Bool(one), Self::Bool(other)) => one == other,
+            (Self::Int(one), Self::Int(other)) => one == other,
+            (Self::Float(one), Self::Float(other)) => one.to_bits() == other.to_bits(),
+            (Self::Str(one), Self::Str(other)) => one == other,
+            (Self::List(one), Self::List(other)) => one == other,
+            (Self::Map(one), Self::Map(other)) => {
+                one.len() == other.len() && one.iter().all(|(key, (_, node))| other.get(key).is_some_and(|(_, same)| node == same))
+            }
+            _ => false,
+        }
     }
 }
 

@@ -47,6 +47,7 @@ pub struct Problem {
 pub struct Problems {
     found: Vec<Problem>,
     texts: BTreeMap<Arc<str>, Arc<str>>,
+    spoiled: Vec<Span>,
 }
 
 /// Without the texts: they may hold passwords.
@@ -91,13 +92,19 @@ impl Problems {
     /// None found, but the same texts: where the next stage starts.
     #[must_use]
     pub fn fresh(&self) -> Self {
-        Self { found: Vec::new(), texts: self.texts.clone() }
+        Self { found: Vec::new(), texts: self.texts.clone(), spoiled: self.spoiled.clone() }
     }
 
-    /// Takes over what another stage found.
-    pub fn take_in(&mut self, other: Self) {
-        self.found.extend(other.found);
-        self.texts.extend(other.texts);
+    /// A fault was said of this value, which stands in the tree only to hold its place: what a later stage says of it is left out.
+    pub fn spoil(&mut self, at: &Span) {
+        self.spoiled.push(at.clone());
+    }
+
+    /// Takes over what a later stage found.
+    pub fn take_in(&mut self, later: Self) {
+        self.found.extend(later.found.into_iter().filter(|problem| !self.spoiled.contains(&problem.at)));
+        self.texts.extend(later.texts);
+        self.spoiled.extend(later.spoiled);
     }
 
     /// Turns every warning into a fault: `strict: true`.

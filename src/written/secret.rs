@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{FromNode, Node, Problems, Span};
+use super::{FromNode, Node, Problems, Span, yaml::joined};
 
 /// A secret file longer than this is some other file.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -40,6 +40,7 @@ impl fmt::Debug for Secret {
 impl Node {
     /// The secret under `key` or in the file under `{key}_file`. Both written is a fault, and so is a file that is not there.
     pub fn secret(&self, key: &'static str, faults: &mut Problems) -> Option<Secret> {
+        debug_assert!(is_secret(&joined(self.path(), key)), "`{key}` must be redacted where the configuration is shown");
         match self.or_file(key, faults)? {
             Written::Here(node) => String::from_node(node, faults).map(Secret::Inline),
             Written::File(path) => Some(Secret::File(path)),
@@ -71,6 +72,29 @@ impl Node {
             (None, None) => None,
         }
     }
+}
+
+/// Whether what stands under a path is a secret by its key's name: `brokers.mq.amqp.password`, a header `Authorization`. Broker keys
+/// (`key` of a shared access policy) are secrets only under `brokers`: elsewhere `key` is what orders messages.
+pub fn is_secret(path: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "password",
+        "passwd",
+        "passphrase",
+        "secret",
+        "secrets",
+        "token",
+        "tokens",
+        "credentials",
+        "authorization",
+        "cookie",
+        "apikey",
+        "connection_string",
+    ];
+    let name = path.rsplit('.').next().unwrap_or(path).to_lowercase().replace('-', "_");
+    let name = name.split('[').next().unwrap_or_default();
+    let word = |word: &str| name.strip_suffix(word).is_some_and(|rest| rest.is_empty() || rest.ends_with('_'));
+    WORDS.iter().any(|known| word(known)) || name.ends_with("api_key") || name == "key" && path.starts_with("brokers.")
 }
 
 /// A value, or the file that holds it.

@@ -245,3 +245,20 @@ fn urls_print_without_credentials() {
         assert_eq!(redact_url(written), shown);
     }
 }
+
+#[test]
+fn secrets_are_known_by_their_names() {
+    for path in [
+        "brokers.mq.amqp.password",
+        "brokers.bus.service_bus.key",
+        "headers.X-Api-Key",
+        "a.secrets[0]",
+        "h.Authorization",
+        "sasl_token",
+    ] {
+        assert!(is_secret(path), "{path}");
+    }
+    for path in ["routes[0].key", "brokers.mq.amqp.password_file", "tokenizer", "monkey", "routes[0].to[0].key", ""] {
+        assert!(!is_secret(path), "{path}");
+    }
+}

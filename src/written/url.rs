@@ -1,6 +1,6 @@
 //! URLs, which may hold credentials.
 
-use std::{fmt, io, path::PathBuf};
+use std::{fmt, io, ops::Range, path::PathBuf};
 
 use super::{
     FromNode, Node, Problems,
@@ -90,23 +90,47 @@ pub fn scheme_of(text: &str) -> Option<&str> {
 /// A URL without its credentials: `amqp://rialto:***@rabbit:5672`, and `***` for what a query calls a password, token, secret, key
 /// or signature. Where the text is malformed it hides too much rather than too little.
 pub fn redact_url(text: &str) -> String {
-    let Some(start) = text.find("://").map(|at| at + 3) else { return text.to_owned() };
-    let (scheme, rest) = text.split_at(start);
-    let (authority, _) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let mut shown = String::with_capacity(text.len());
+    let mut from = 0;
+    for hidden in url_secrets(text) {
+        shown.push_str(&text[from..hidden.start]);
+        shown.push_str("***");
+        from = hidden.end;
+    }
+    shown + &text[from..]
+}
+
+/// Where in a URL's text its secrets stand, in order.
+pub fn url_secrets(text: &str) -> Vec<Range<usize>> {
+    let Some(start) = text.find("://").map(|at| at + 3) else { return Vec::new() };
+    let rest = &text[start..];
+    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
     // A password with an unescaped `/` or `#` ends the authority early; then `host:port` is no port.
     let broken = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && port.parse::<u16>().is_err());
     let at = authority.rfind('@').or_else(|| if broken { rest.rfind('@') } else { None });
-    let Some(at) = at else { return format!("{scheme}{}", redact_query(rest)) };
-    let user = rest[..at].split_once(':').map(|(user, _)| format!("{user}:")).unwrap_or_default();
-    format!("{scheme}{user}***{}", redact_query(&rest[at..]))
+    let mut secrets = Vec::new();
+    if let Some(at) = at {
+        let user = rest[..at].find(':').map_or(0, |colon| colon + 1);
+        secrets.push(start + user..start + at);
+    }
+    let after = start + at.unwrap_or_default();
+    secrets.extend(query_secrets(&text[after..]).into_iter().map(|range| after + range.start..after + range.end));
+    secrets
 }
 
-fn redact_query(rest: &str) -> String {
-    let Some((path, query)) = rest.split_once('?') else { return rest.to_owned() };
-    let secret = ["password", "passwd", "pwd", "token", "secret", "key", "sig", "signature"];
-    let pair = |pair: &str| match pair.split_once('=') {
-        Some((name, _)) if secret.iter().any(|word| name.to_lowercase().ends_with(word)) => format!("{name}=***"),
-        _ => pair.to_owned(),
-    };
-    format!("{path}?{}", query.split('&').map(pair).collect::<Vec<_>>().join("&"))
+fn query_secrets(rest: &str) -> Vec<Range<usize>> {
+    const NAMES: [&str; 8] = ["password", "passwd", "pwd", "token", "secret", "key", "sig", "signature"];
+    let Some(query) = rest.find('?').map(|at| at + 1) else { return Vec::new() };
+    let mut secrets = Vec::new();
+    let mut from = query;
+    for pair in rest[query..].split('&') {
+        if let Some((name, value)) =
+            pair.split_once('=').filter(|(name, _)| NAMES.iter().any(|end| name.to_lowercase().ends_with(end)))
+        {
+            let start = from + name.len() + 1;
+            secrets.push(start..start + value.len());
+        }
+        from += pair.len() + 1;
+    }
+    secrets
 }

@@ -25,7 +25,7 @@ pub fn parse(source: &str, text: &str, faults: &mut Problems) -> Option<Node> {
     let source: Arc<str> = source.into();
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     if text.len() > FILE_BYTES_MAX {
-        faults.fault(&Span::outside(source), format!("the file has {} bytes, over the limit of 1 MiB", text.len()));
+        faults.fault(&Span::outside(source), "the file is larger than 1 MiB");
         return None;
     }
     faults.learn(Arc::clone(&source), text.into());
@@ -73,7 +73,7 @@ fn syntax_hint(text: &str, at: &Span) -> Option<String> {
         rest.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.split_once('}').is_some_and(|(name, _)| !name.contains(": "))
     };
     let template = line.split('{').skip(1).any(braced);
-    template.then(|| "quote the template: YAML gives braces a meaning of its own".to_owned())
+    template.then(|| "quote it: YAML gives braces a meaning of its own".to_owned())
 }
 
 fn options() -> Options {
