@@ -1,1 +1,3 @@
 //! One integration binary: a module per promise.
+
+mod redis;

@@ -1,23 +1,98 @@
-//! stub
+//! Redis and Valkey, by redis-rs: channels, sharded channels and streams, on one server, behind sentinels or on a cluster.
+//!
+//! Nothing in this folder reconnects by itself. A link or a source is one incarnation over connections of its own; the crate's
+//! `ConnectionManager` is not used, because it keeps the error of a failed reconnect for ever when that error is no I/O error.
 
 use std::sync::Arc;
 
-use super::{Broker, Kind, Part, Promises};
+use async_trait::async_trait;
+
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Part, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
+
+mod answers;
+mod command;
+mod connect;
+mod nodes;
+mod publisher;
+mod servers;
+mod settings;
+mod slot;
+mod target;
+mod tls;
+mod wire;
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "redis",
-    schemes: &["redis"],
-    promises: Promises { source: true, publisher: true, redelivers: true, ordered: true, headers: true, message_bytes_max: 0 },
+    schemes: servers::SCHEMES,
+    promises: Promises {
+        source: true,
+        publisher: true,
+        redelivers: true,
+        ordered: true,
+        headers: true,
+        // `proto-max-bulk-len`, 512 MiB unless the server's administrator changed it.
+        message_bytes_max: 512 << 20,
+    },
     schema,
     read,
 };
 
-fn schema(_: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::Schema::default()
+/// A configured Redis.
+#[derive(Debug)]
+struct Redis {
+    name: Arc<str>,
+    settings: settings::Settings,
 }
 
-fn read(_: &str, _: &Node, _: &mut Problems) -> Option<Arc<dyn Broker>> {
-    None
+fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    match part {
+        Part::Broker => generator.subschema_for::<settings::Written>(),
+        Part::Origin => schemars::Schema::default(),
+        Part::Target => generator.subschema_for::<target::Written>(),
+    }
+}
+
+fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
+    let settings = settings::Settings::read(node, faults)?;
+    Some(Arc::new(Redis { name: Arc::from(name), settings }))
+}
+
+#[async_trait]
+impl Broker for Redis {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn display(&self) -> String {
+        self.settings.display()
+    }
+
+    fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
+        faults.fault(written.at(), "reading from Redis is not built yet");
+        None
+    }
+
+    fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
+        target::read(written, &self.name, self.settings.is_cluster(), faults)
+    }
+
+    async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        let dialer = connect::Dialer::new(&self.settings, &house.instance)?;
+        let nodes = nodes::Nodes::open(&dialer).await?;
+        Ok(Box::new(publisher::RedisPublisher::new(nodes)))
+    }
+
+    fn tap(&self, _: &Target) -> Result<Arc<dyn Origin>, String> {
+        Err("tapping Redis is not built yet".into())
+    }
+
+    async fn probe(&self, _: &Probe<'_>, house: &House) -> Vec<String> {
+        let opened = async {
+            let dialer = connect::Dialer::new(&self.settings, &house.instance)?;
+            dialer.open(connect::Purpose::Write).await
+        };
+        opened.await.err().map(|error| error.to_string()).into_iter().collect()
+    }
 }
