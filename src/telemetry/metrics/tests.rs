@@ -170,7 +170,7 @@ fn a_route_is_stalled_while_one_of_its_lanes_is() {
     one.stalled(true);
     two.stalled(true);
     one.stalled(false);
-    assert_eq!(metrics.stalled_routes(), ["r".into()]);
+    assert_eq!(metrics.stalled_routes(), [std::sync::Arc::<str>::from("r")]);
     assert_eq!(value(&metrics.encode().unwrap(), r#"rialto_route_stalled{route="r"}"#), Some(1.0));
     two.stalled(false);
     assert!(metrics.stalled_routes().is_empty());
