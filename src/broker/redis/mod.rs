@@ -75,7 +75,16 @@ impl Broker for Redis {
     }
 
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
-        target::read(written, &self.name, self.settings.is_cluster(), faults)
+        target::read(written, &self.name, faults)
+    }
+
+    fn hears(&self, target: &Target) -> Result<(), String> {
+        let told = target.options.downcast_ref::<target::Options>().and_then(|options| options.channel);
+        match told {
+            None => Err("a stream keeps what it gets, and nobody is counted".into()),
+            Some(_) if self.settings.is_cluster() => Err("a cluster's `PUBLISH` counts only the receivers on one node".into()),
+            Some(_) => Ok(()),
+        }
     }
 
     async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {

@@ -53,7 +53,7 @@ fn forbidden(letter: char) -> bool {
 }
 
 /// Reads a destination; the short form is a channel.
-pub(super) fn read(node: &Node, broker: &Arc<str>, cluster: bool, faults: &mut Problems) -> Option<Target> {
+pub(super) fn read(node: &Node, broker: &Arc<str>, faults: &mut Problems) -> Option<Target> {
     if let Some(channel) = node.text() {
         let address = TemplateText { text: channel.to_owned(), at: node.at().clone() };
         return Some(target(broker, address, CHANNEL, None, Options { channel: Some(Channel::Plain), stream: None }));
@@ -79,13 +79,6 @@ pub(super) fn read(node: &Node, broker: &Arc<str>, cluster: bool, faults: &mut P
         (None, Some(text)) => Some((Channel::Sharded, text)),
         (None, None) => None,
     };
-    let unheard = node.child("on_no_receivers");
-    if let (true, Some(unheard)) = (cluster, unheard.filter(|node| node.text() != Some("ok"))) {
-        faults.fault(
-            unheard.at(),
-            "a cluster's `PUBLISH` counts only the receivers on one node: `on_no_receivers` cannot be judged by it",
-        );
-    }
     let stream = key.is_some().then_some(Stream { maxlen, replicas });
     Some(match (channel, key) {
         (Some((channel, text)), key) => target(broker, text, CHANNEL, key, Options { channel: Some(channel), stream }),
