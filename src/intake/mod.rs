@@ -38,6 +38,7 @@ pub struct IntakeClosed;
 pub struct Door {
     window: Arc<Window>,
     arrivals: mpsc::Sender<Arrival>,
+    redelivers: bool,
 }
 
 /// A batch as offered, with the ticket that settles it.
@@ -74,11 +75,12 @@ pub struct Room<'a> {
 }
 
 impl Door {
-    /// A door whose window holds `messages` and `bytes` taken and not yet settled, and the arrivals behind it.
-    pub fn new(messages: usize, bytes: u64, metrics: SourceMetrics) -> (Self, mpsc::Receiver<Arrival>) {
+    /// A door whose window holds `messages` and `bytes` taken and not yet settled, and the arrivals behind it. Where the source
+    /// never sends anything again (`redelivers` false: pub/sub), the end of an incarnation withdraws nothing.
+    pub fn new(messages: usize, bytes: u64, redelivers: bool, metrics: SourceMetrics) -> (Self, mpsc::Receiver<Arrival>) {
         let (arrivals, received) = mpsc::channel(ARRIVALS);
         metrics.limit(messages as u64);
-        (Self { window: Arc::new(Window::new(messages, bytes, metrics)), arrivals }, received)
+        (Self { window: Arc::new(Window::new(messages, bytes, metrics)), arrivals, redelivers }, received)
     }
 
     /// The way in for one incarnation of the source, and what closes it. A dropped closer closes too.
@@ -108,7 +110,7 @@ impl Closer {
 impl Intake {
     /// Opens a feed: one order domain of one incarnation (an AMQP channel, a Kafka partition, an HTTP request).
     pub fn open(&self) -> (Offers, Receipts) {
-        let feed = Arc::new(Feed::new(self.window()));
+        let feed = Arc::new(Feed::new(self.window(), self.door.redelivers));
         (Offers { feed: Arc::clone(&feed), intake: self.clone() }, Receipts::new(feed))
     }
 

@@ -8,6 +8,7 @@ use super::{tracker::HOLE_AGE_MAX, *};
 use crate::{
     envelope::Bare,
     outcome::Verdict::{self, Accepted, Rejected},
+    telemetry::Metrics,
 };
 
 fn batch(messages: usize) -> Vec<RawMessage> {
@@ -15,7 +16,7 @@ fn batch(messages: usize) -> Vec<RawMessage> {
 }
 
 fn door(messages: usize) -> (Door, mpsc::Receiver<Arrival>) {
-    Door::new(messages, 1 << 20, SourceMetrics::default())
+    Door::new(messages, 1 << 20, true, Metrics::new().source("test"))
 }
 
 #[derive(Debug, Clone)]

@@ -25,6 +25,31 @@ pub struct DeliveryRules {
     pub required: bool,
     /// True where the address has a value in it: a missing or forbidden address is then this message's fault, not the lane's.
     pub templated: bool,
+    /// A dead-letter lane: it never gives up.
+    pub last_resort: bool,
+}
+
+impl DeliveryRules {
+    /// The rules of a destination that writes none (config.md).
+    pub const DEFAULT: Self = Self {
+        max_errors: Some(5),
+        deadline: None,
+        timeout: Duration::from_secs(15),
+        backoff: Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), jitter: true },
+        breaker: Breaker { failures: 5, keys: 2, probe: Duration::from_secs(5) },
+        rate_limit: None,
+        on_no_receivers: NoReceivers::Ok,
+        ordering: Ordering::Key,
+        required: true,
+        templated: false,
+        last_resort: false,
+    };
+}
+
+impl Default for DeliveryRules {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
 }
 
 /// Exponential, with full jitter: a delay is uniform in `0..=min(max, initial × 2^(n-1))`.

@@ -7,19 +7,8 @@ use crate::{
     written::{Millis, Node, Problems},
 };
 
-/// The rules of a destination that writes none (config.md, level "destination").
-pub(super) const DEFAULT: DeliveryRules = DeliveryRules {
-    max_errors: Some(5),
-    deadline: None,
-    timeout: Duration::from_secs(15),
-    backoff: Backoff { initial: Duration::from_secs(1), max: Duration::from_secs(300), jitter: true },
-    breaker: Breaker { failures: 5, keys: 2, probe: Duration::from_secs(5) },
-    rate_limit: None,
-    on_no_receivers: NoReceivers::Ok,
-    ordering: Ordering::Key,
-    required: true,
-    templated: false,
-};
+/// The rules of a destination that writes none.
+pub(super) const DEFAULT: DeliveryRules = DeliveryRules::DEFAULT;
 
 /// Reads the delivery keys of a destination. `ordering` is the route's; `templated` is known once the address is compiled.
 pub(super) fn read(node: &Node, ordering: Ordering, faults: &mut Problems) -> DeliveryRules {
@@ -36,6 +25,7 @@ pub(super) fn read(node: &Node, ordering: Ordering, faults: &mut Problems) -> De
         ordering,
         required: node.get("required", true, faults),
         templated: false,
+        last_resort: false,
     };
     check(node, &rules, faults);
     rules
@@ -45,6 +35,7 @@ pub(super) fn read(node: &Node, ordering: Ordering, faults: &mut Problems) -> De
 pub(super) fn dead_letter(node: &Node, faults: &mut Problems) -> DeliveryRules {
     let rules = DeliveryRules {
         max_errors: None,
+        last_resort: true,
         timeout: node.get("timeout", Millis(DEFAULT.timeout), faults).0,
         backoff: backoff(node, faults),
         ..DEFAULT
