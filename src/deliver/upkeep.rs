@@ -1,0 +1,213 @@
+//! The link's life: opened, lost, asked whether it lives; and what time alone changes.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use tracing::{info, warn};
+
+use super::{
+    flights::Flight,
+    item::Item,
+    line::{Line, LineEvent, reopen_after},
+    parcel::Parcel,
+    policy::{Event, Step, next_step},
+    worker::LinkWorker,
+};
+use crate::{
+    broker::{OpenError, Publisher},
+    outcome::{End, LinkDown, Outcome, Reason, Refusal},
+};
+
+/// Housekeeping: deadlines, withdrawn messages, what the metrics show.
+pub(super) const TICK: Duration = Duration::from_millis(500);
+
+impl LinkWorker {
+    /// Does what time asks for.
+    pub(super) fn tend(&mut self, now: Instant) {
+        if now >= self.tick_at {
+            self.tick_at = now + TICK;
+            self.tick(now);
+        }
+        let late = match &self.line {
+            Line::Sending { deadline, .. } => *deadline <= now,
+            _ => false,
+        };
+        if late || self.flights.deadline().is_some_and(|deadline| deadline <= now) {
+            self.link_died(None, &LinkDown::new(Reason::Timeout, "no answer within `timeout`"), now);
+        }
+        match &self.line {
+            Line::Down { retry_at } if *retry_at <= now => self.open_line(),
+            Line::Up { .. } if self.flights.is_empty() && self.line.wake_at().is_some_and(|at| at <= now) => {
+                if let Line::Up { publisher, .. } = std::mem::replace(&mut self.line, Line::Resting) {
+                    self.line = Line::ping(publisher);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn line_event(&mut self, event: LineEvent) {
+        let now = Instant::now();
+        match event {
+            LineEvent::Opened(Ok(publisher)) => self.link_opened(publisher, now),
+            LineEvent::Opened(Err(error)) => self.link_failed(&error, now),
+            LineEvent::Ponged(publisher, Ok(())) => self.line = Line::Up { publisher, heard: now },
+            LineEvent::Ponged(_, Err(down)) => self.link_died(None, &down, now),
+            LineEvent::Sent(sent) => {
+                self.rendered = sent.rendered;
+                match sent.result {
+                    Ok(confirms) => {
+                        let was = std::mem::replace(&mut self.line, Line::Up { publisher: sent.publisher, heard: now });
+                        if let Line::Sending { future, parcel, sent, deadline } = was {
+                            // It holds the parcel, too: the flight must be its only owner.
+                            drop(future);
+                            self.flights.push(Flight { parcel, confirms, sent, deadline });
+                        }
+                    }
+                    Err(down) => self.link_died(None, &down, now),
+                }
+            }
+        }
+    }
+
+    fn link_opened(&mut self, publisher: Box<dyn Publisher>, now: Instant) {
+        if self.attempts > 0 {
+            info!(broker = %self.key.broker, link = %self.key.part, attempts = self.attempts, "connected again");
+        }
+        self.attempts = 0;
+        self.metrics.up(true);
+        self.line = Line::Up { publisher, heard: now };
+        for (id, lane) in &self.lanes {
+            if !lane.is_paused() {
+                lane.metrics.paused(None);
+                self.board.set_paused(*id, false);
+            }
+        }
+        // Links have their own back-off; one that returns wakes the tries that waited for it.
+        self.parked.wake(now, |_| true);
+    }
+
+    fn link_failed(&mut self, error: &OpenError, now: Instant) {
+        if self.attempts == 0 {
+            warn!(broker = %self.key.broker, link = %self.key.part, reason = %error.reason, error = %error.detail, "cannot connect; trying again");
+        }
+        self.line_down(error.reason, None, now);
+    }
+
+    fn line_down(&mut self, reason: Reason, after: Option<Duration>, now: Instant) {
+        let wait = reopen_after(self.attempts, fastrand::u64(..)).max(after.unwrap_or_default());
+        self.attempts = self.attempts.saturating_add(1);
+        self.metrics.up(false);
+        self.line = Line::Down { retry_at: now + wait };
+        for (id, lane) in &self.lanes {
+            lane.metrics.paused(Some(reason));
+            self.board.set_paused(*id, true);
+        }
+    }
+
+    /// The link is gone. Everything in flight, from the oldest unanswered parcel on, is unknown: it goes again, in the old order,
+    /// before anything new, and nobody is charged a try.
+    pub(super) fn link_died(&mut self, first: Option<Flight>, down: &LinkDown, now: Instant) {
+        let mut parcels: Vec<Arc<Parcel>> = first.into_iter().map(|flight| flight.parcel).collect();
+        parcels.extend(self.flights.take_down());
+        // Replacing the line drops the link, whose socket is closed before a new one opens.
+        if let Line::Sending { future, parcel, .. } = std::mem::replace(&mut self.line, Line::Resting) {
+            drop(future);
+            parcels.push(parcel);
+        }
+        warn!(
+            broker = %self.key.broker, link = %self.key.part, reason = %down.reason, error = %down.detail,
+            unanswered = parcels.iter().map(|parcel| parcel.items.len()).sum::<usize>(), "link lost; reopening"
+        );
+        self.metrics.reconnected();
+        self.attempts = 0;
+        self.line_down(down.reason, down.after, now);
+        let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(|item| item.position());
+        let guilty = guilty.filter(|oldest| self.suspect.died(*oldest));
+        for parcel in parcels {
+            // The sole owner by now; were it not, its tickets would say "not delivered", and nothing would be lost.
+            let Some(parcel) = Arc::into_inner(parcel) else { continue };
+            self.back_to_lanes(parcel, now);
+        }
+        if let Some(position) = guilty {
+            self.convict(position, down, now);
+        }
+    }
+
+    /// Items of a link that is no more go back to where they wait.
+    pub(super) fn back_to_lanes(&mut self, parcel: Parcel, now: Instant) {
+        for item in parcel.items {
+            let Some(lane) = self.lanes.get_mut(&item.entry.lane()) else { continue };
+            lane.flying = lane.flying.saturating_sub(1);
+            if !self.parked.is_empty() {
+                let key = self.parked.id(&item, &lane.spec.rules);
+                if self.parked.holds(key) {
+                    self.parked.grounded(key, item, now);
+                    continue;
+                }
+            }
+            lane.resend.insert(item.position(), item);
+        }
+    }
+
+    /// The message that was alone in flight in the last deaths of the link: refused, which counts.
+    fn convict(&mut self, position: crate::journal::Position, down: &LinkDown, now: Instant) {
+        let Some(item) = self.lanes.values_mut().find_map(|lane| lane.resend.remove(&position)) else { return };
+        let outcome = Outcome::Refused(Refusal { reason: Reason::KillsLink, detail: down.detail.clone() });
+        self.judge(item, &outcome, now);
+    }
+
+    /// What time alone changes: deadlines, withdrawals, and what the gauges and the board show.
+    fn tick(&mut self, now: Instant) {
+        let mut ended = Vec::new();
+        let ids: Vec<_> = self.lanes.keys().copied().collect();
+        for id in ids {
+            let Some(lane) = self.lanes.get_mut(&id) else { continue };
+            let spec = Arc::clone(&lane.spec);
+            let expired = |item: &Item| {
+                matches!(next_step(Event::Tick, &item.trial(&spec.rules, false, now), &spec.rules, now, 0), Step::DeadLetter(_))
+            };
+            let watched = spec.rules.deadline.is_some();
+            ended.extend(lane.take_condemned(|item| watched && expired(item)));
+            let parked = self.parked.waiting(id);
+            lane.metrics.parked(parked as u64);
+            // An open breaker asks its question with what is parked, where nothing else waits.
+            if lane.breaker.probe_at().is_some_and(|at| at <= now) && lane.flying == 0 {
+                self.parked.wake(now, |waiting| waiting == id);
+            }
+            self.board.set_parked(id, parked);
+            self.board.set_paused(id, lane.is_paused() || !self.line.is_well());
+            let oldest = lane.resend.values().map(|item| item.entry.taken()).min();
+            let oldest = oldest.into_iter().chain(self.oldest_elsewhere(id)).min();
+            self.lanes[&id].metrics.oldest_seconds(oldest.map_or(0.0, |taken| now.duration_since(taken).as_secs_f64()));
+            if self.backlog.pending(id) == 0 {
+                self.board.progressed(id, now);
+            }
+        }
+        if !self.parked.is_empty() {
+            let lanes = &self.lanes;
+            ended.extend(self.parked.take_condemned(|item| {
+                let rules = &lanes[&item.entry.lane()].spec.rules;
+                item.entry.withdrawn()
+                    || (rules.deadline.is_some()
+                        && matches!(next_step(Event::Tick, &item.trial(rules, false, now), rules, now, 0), Step::DeadLetter(_)))
+            }));
+        }
+        for item in ended {
+            if item.entry.withdrawn() {
+                self.backlog.settle(&item.entry, End::Withdrawn);
+            } else {
+                self.dead(item, Reason::Deadline, now);
+            }
+        }
+    }
+
+    /// The oldest entry of a lane that is parked, or in flight.
+    fn oldest_elsewhere(&self, id: crate::route::LaneId) -> impl Iterator<Item = Instant> {
+        let parked = self.parked.iter().filter(move |item| item.entry.lane() == id).map(|item| item.entry.taken());
+        let flying = self.flights.oldest().into_iter().flat_map(|flight| &flight.parcel.items);
+        parked.min().into_iter().chain(flying.filter(move |item| item.entry.lane() == id).map(|item| item.entry.taken()).min())
+    }
+}
