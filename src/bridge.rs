@@ -1,1 +1,230 @@
-//! stub
+//! The whole bridge on one page: every stage wired, started, drained; the only file that knows all of them.
+
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    sync::Arc,
+    time::{Duration, Instant, SystemTime},
+};
+
+use tokio::sync::mpsc;
+use tracing::{error, info, warn};
+
+use crate::{
+    broker::{House, LinkKey},
+    config::plan::{LanePlan, PipelinePlan, Plan},
+    deliver::{LaneSpec, LinkSpec},
+    pipeline::{Pipeline, PipelineSpec},
+    shutdown::Asked,
+    telemetry::{Health, Metrics},
+};
+
+/// A running bridge.
+pub struct Bridge {
+    house: House,
+    health: Arc<Health>,
+    running: BTreeMap<Arc<str>, Running>,
+    timeout: Duration,
+    delay: Duration,
+}
+
+/// A pipeline, and what it was built from.
+struct Running {
+    fingerprint: String,
+    pipeline: Pipeline,
+    lanes: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// How the bridge ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stopped {
+    /// Everything that was taken is delivered and told upstream.
+    Drained,
+    /// `shutdown.timeout` passed; what was unsettled comes again from its source.
+    TimedOut,
+    /// A second signal; the process exits with this code.
+    Forced(u8),
+}
+
+/// A changed pipeline must let go of its source before the new one reads it. One that cannot finish so soon (its destination is
+/// down) leaves what it holds to the new one: the source sends it again.
+const RELOAD_DRAIN: Duration = Duration::from_secs(5);
+
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+impl Bridge {
+    /// Starts every pipeline of a plan. Brokers need not be there: each pipeline connects when it can.
+    pub fn start(plan: Plan, metrics: Arc<Metrics>, health: Arc<Health>) -> io::Result<Self> {
+        let house = House { name: plan.name, instance: plan.instance, metrics };
+        let (timeout, delay) = (plan.shutdown.timeout, plan.shutdown.delay);
+        let mut bridge = Self { house, health, running: BTreeMap::new(), timeout, delay };
+        for pipeline in plan.pipelines {
+            bridge.begin(pipeline)?;
+        }
+        bridge.health.started();
+        Ok(bridge)
+    }
+
+    /// Runs until asked to stop. `reload` answers the plan that the configuration makes now, or `None` after it has told why there
+    /// is none: then nothing changes.
+    pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>, mut reload: impl FnMut() -> Option<Plan>) -> Stopped {
+        loop {
+            match asked.recv().await {
+                Some(Asked::Reload) => {
+                    let plan = reload();
+                    self.house.metrics.reloaded(plan.is_some(), SystemTime::now());
+                    if let Some(plan) = plan {
+                        self.adopt(plan).await;
+                    }
+                }
+                Some(Asked::Stop { .. }) | None => break,
+            }
+        }
+        info!(timeout = ?self.timeout, "stopping: sources first, then what they have sent");
+        self.health.draining();
+        tokio::select! {
+            stopped = self.drain() => stopped,
+            code = second(&mut asked) => Stopped::Forced(code),
+        }
+    }
+
+    /// Stops reading, finishes what was taken, and ends.
+    async fn drain(&mut self) -> Stopped {
+        tokio::time::sleep(self.delay).await;
+        for running in self.running.values() {
+            running.pipeline.drain();
+        }
+        if wait(self.running.values(), self.timeout).await {
+            return Stopped::Drained;
+        }
+        for running in self.running.values().filter(|running| !running.pipeline.ended()) {
+            warn!(source = running.pipeline.name(), "not drained in time; what is unsettled comes again from its source");
+            running.pipeline.stop();
+        }
+        wait(self.running.values(), Duration::from_secs(2)).await;
+        Stopped::TimedOut
+    }
+
+    /// Takes a new plan: pipelines that did not change are not touched.
+    async fn adopt(&mut self, plan: Plan) {
+        self.house = House { name: plan.name, instance: plan.instance, metrics: Arc::clone(&self.house.metrics) };
+        (self.timeout, self.delay) = (plan.shutdown.timeout, plan.shutdown.delay);
+        self.health.set_readiness(plan.readiness);
+        let fresh: BTreeMap<_, _> = plan.pipelines.into_iter().map(|pipeline| (Arc::clone(&pipeline.source), pipeline)).collect();
+        let stays = |name: &Arc<str>, running: &Running| fresh.get(name).is_some_and(|new| new.fingerprint == running.fingerprint);
+        let leaving: Vec<_> =
+            self.running.iter().filter(|(name, running)| !stays(name, running)).map(|(name, _)| Arc::clone(name)).collect();
+        let leaving: Vec<_> = leaving.into_iter().filter_map(|name| self.running.remove(&name)).collect();
+        self.end(leaving, &fresh).await;
+        for (name, pipeline) in fresh {
+            if self.running.contains_key(&name) {
+                continue;
+            }
+            info!(source = %name, "reload: pipeline starts");
+            if let Err(error) = self.begin(pipeline) {
+                error!(source = %name, %error, "the pipeline cannot start");
+            }
+        }
+    }
+
+    async fn end(&self, leaving: Vec<Running>, fresh: &BTreeMap<Arc<str>, PipelinePlan>) {
+        for running in &leaving {
+            info!(source = running.pipeline.name(), "reload: pipeline changed or gone; it drains");
+            running.pipeline.drain();
+        }
+        if !wait(leaving.iter(), RELOAD_DRAIN).await {
+            leaving.iter().for_each(|running| running.pipeline.stop());
+            wait(leaving.iter(), Duration::from_secs(2)).await;
+        }
+        for running in leaving {
+            let now: Vec<_> = fresh.get(running.pipeline.name()).map(labels).unwrap_or_default();
+            for (route, destination) in running.lanes.iter().filter(|lane| !now.contains(lane)) {
+                self.house.metrics.retire_lane(route, destination);
+            }
+            if !fresh.contains_key(running.pipeline.name()) {
+                self.house.metrics.retire_source(running.pipeline.name());
+            }
+        }
+    }
+
+    fn begin(&mut self, plan: PipelinePlan) -> io::Result<()> {
+        let beat = self.health.pipeline(&plan.source, Instant::now());
+        let (name, fingerprint, lanes) = (Arc::clone(&plan.source), plan.fingerprint.clone(), labels(&plan));
+        let pipeline = Pipeline::start(wire(plan, &self.house), beat)?;
+        self.running.insert(name, Running { fingerprint, pipeline, lanes });
+        Ok(())
+    }
+}
+
+/// From a plan to what its pipeline runs: lanes that share a link share a worker.
+fn wire(plan: PipelinePlan, house: &House) -> PipelineSpec {
+    let mut links: BTreeMap<LinkKey, LinkSpec> = BTreeMap::new();
+    for lane in plan.lanes {
+        let link = links.entry(lane.target.link.clone()).or_insert_with(|| LinkSpec {
+            broker: Arc::clone(&lane.broker),
+            key: lane.target.link.clone(),
+            lazy: true,
+            lanes: Vec::new(),
+        });
+        link.lazy &= lane.lazy;
+        let metrics = house.metrics.lane(&lane.route, &lane.destination);
+        link.lanes.push((Arc::new(spec(lane, &plan.source)), metrics));
+    }
+    PipelineSpec {
+        metrics: house.metrics.source(&plan.source),
+        source: plan.source,
+        broker: plan.broker,
+        origin: plan.origin,
+        window: plan.window,
+        window_bytes: plan.window_bytes,
+        router: plan.router,
+        links: links.into_values().collect(),
+        house: house.clone(),
+    }
+}
+
+fn spec(lane: LanePlan, source: &Arc<str>) -> LaneSpec {
+    LaneSpec {
+        id: lane.id,
+        route: lane.route,
+        destination: lane.destination,
+        source: Arc::clone(source),
+        target: lane.target,
+        rules: lane.rules,
+        format: lane.format,
+        dead_letter: lane.dead_letter,
+    }
+}
+
+fn labels(plan: &PipelinePlan) -> Vec<(Arc<str>, Arc<str>)> {
+    plan.lanes.iter().map(|lane| (Arc::clone(&lane.route), Arc::clone(&lane.destination))).collect()
+}
+
+/// Waits until all have ended; false where the time was over first.
+async fn wait(pipelines: impl Iterator<Item = &Running> + Clone, timeout: Duration) -> bool {
+    let until = tokio::time::Instant::now() + timeout;
+    while !pipelines.clone().all(|running| running.pipeline.ended()) {
+        if tokio::time::Instant::now() >= until {
+            return false;
+        }
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    true
+}
+
+/// The exit code of a second signal to stop.
+async fn second(asked: &mut mpsc::Receiver<Asked>) -> u8 {
+    loop {
+        match asked.recv().await {
+            Some(Asked::Stop { code }) => return code,
+            Some(Asked::Reload) => {}
+            None => return std::future::pending().await,
+        }
+    }
+}
+
+impl fmt::Debug for Bridge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Bridge").field("house", &self.house).field("pipelines", &self.running.keys()).finish_non_exhaustive()
+    }
+}
