@@ -12,9 +12,9 @@ pub(super) struct Args {
     shell: Shell,
 }
 
-pub(super) fn run(args: &Args, console: Console) -> Ended {
+pub(super) fn run(args: &Args) -> Ended {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rialto", &mut script);
-    console.text(&String::from_utf8_lossy(&script))?;
+    Console::text(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Success)
 }

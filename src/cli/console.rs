@@ -18,7 +18,7 @@ impl Console {
     }
 
     /// Writes text as it is.
-    pub(super) fn text(self, text: &str) -> io::Result<()> {
+    pub(super) fn text(text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
         out.write_all(text.as_bytes())?;
         if !text.ends_with('\n') {
@@ -28,7 +28,7 @@ impl Console {
     }
 
     /// Writes one JSON value and a newline.
-    pub(super) fn value(self, value: &impl Serialize) -> io::Result<()> {
+    pub(super) fn value(value: &impl Serialize) -> io::Result<()> {
         let mut out = io::stdout().lock();
         serde_json::to_writer_pretty(&mut out, value)?;
         out.write_all(b"\n")?;
@@ -36,7 +36,7 @@ impl Console {
     }
 
     /// Writes one JSON value on a line of its own, for data that keeps coming.
-    pub(super) fn line(self, value: &impl Serialize) -> io::Result<()> {
+    pub(super) fn line(value: &impl Serialize) -> io::Result<()> {
         let mut line = serde_json::to_vec(value)?;
         line.push(b'\n');
         let mut out = io::stdout().lock();
@@ -45,7 +45,7 @@ impl Console {
     }
 
     /// Tells a person something that is no data.
-    pub(super) fn tell(self, text: &str) -> io::Result<()> {
+    pub(super) fn tell(text: &str) -> io::Result<()> {
         writeln!(io::stderr().lock(), "{text}")
     }
 }

@@ -37,13 +37,13 @@ pub(super) fn run(args: &Args, settings: &Settings) -> Exit {
 }
 
 fn ask(args: &Args, settings: &Settings) -> anyhow::Result<()> {
-    let url = match &args.url {
-        Some(written) => Url::parse(written).with_context(|| format!("`{written}` is no URL"))?,
-        None => {
-            let listen = settings.telemetry().ok_or_else(|| anyhow!("`telemetry` is off: there is nothing to ask"))?;
-            Url::parse(&format!("http://{}/readyz", reachable(listen)))?
-        }
+    let written = if let Some(url) = &args.url {
+        url.clone()
+    } else {
+        let listen = settings.telemetry().context("`telemetry` is off: there is nothing to ask")?;
+        format!("http://{}/readyz", reachable(listen))
     };
+    let url = Url::parse(&written).with_context(|| format!("`{written}` is no URL"))?;
     get(&url).with_context(|| format!("{url}"))
 }
 

@@ -15,11 +15,11 @@ pub(super) struct Args {
     dir: Option<PathBuf>,
 }
 
-pub(super) fn run(args: &Args, console: Console) -> Ended {
+pub(super) fn run(args: &Args) -> Ended {
     let Some(dir) = &args.dir else {
         let mut page = Vec::new();
         Man::new(Cli::command()).render(&mut page)?;
-        console.text(&String::from_utf8_lossy(&page))?;
+        Console::text(&String::from_utf8_lossy(&page))?;
         return Ok(Exit::Success);
     };
     let failed = |error: std::io::Error| {

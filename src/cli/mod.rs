@@ -1,17 +1,26 @@
 //! The command line: one file per command.
 
+mod check;
 mod completions;
+mod config;
 mod console;
 mod exit;
+mod explain;
+mod graph;
 mod health;
+mod list;
 mod man;
+mod publish;
+mod redrive;
 mod settings;
+mod tap;
 
 use std::{
     ffi::OsString,
     panic::{AssertUnwindSafe, catch_unwind},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
 };
 
 use clap::{Parser, Subcommand};
@@ -21,6 +30,7 @@ use self::{
     exit::{Ended, Exit, Failure},
     settings::Settings,
 };
+use crate::{broker::House, config::plan::Plan, telemetry::Metrics};
 
 /// A bridge between message brokers: from the queue a service already has to the channels its subscribers use, losing nothing
 #[derive(Debug, Parser)]
@@ -45,6 +55,14 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Check(check::Args),
+    Config(config::Args),
+    Explain(explain::Args),
+    Graph(graph::Args),
+    List(list::Args),
+    Publish(publish::Args),
+    Tap(tap::Args),
+    Redrive(redrive::Args),
     Health(health::Args),
     Completions(completions::Args),
     Man(man::Args),
@@ -95,11 +113,29 @@ impl Cli {
         let settings = Settings::new(self.config, self.sets);
         let Some(command) = self.command else { return Err(Failure::say(Exit::Usage, "not yet")) };
         match command {
+            Command::Check(args) => check::run(&args, &settings, console),
+            Command::Config(args) => config::run(&args, &settings, console),
+            Command::Explain(args) => explain::run(&args, &settings, console),
+            Command::Graph(args) => graph::run(&args, &settings, console),
+            Command::List(list::Args {}) => list::run(&settings, console),
+            Command::Publish(args) => publish::run(args, &settings, console),
+            Command::Tap(args) => tap::run(&args, &settings, console),
+            Command::Redrive(args) => redrive::run(args, &settings, console),
             Command::Health(args) => Ok(health::run(&args, &settings)),
-            Command::Completions(args) => completions::run(&args, console),
-            Command::Man(args) => man::run(&args, console),
+            Command::Completions(args) => completions::run(&args),
+            Command::Man(args) => man::run(&args),
         }
     }
+}
+
+/// A small runtime for a command that talks to brokers.
+fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    Ok(tokio::runtime::Builder::new_current_thread().enable_all().build()?)
+}
+
+/// What a command lends to brokers. It is known to them as itself, so that nobody takes it for the bridge.
+fn house(plan: &Plan, command: &str) -> House {
+    House { name: plan.name.clone(), instance: format!("{}-{command}", plan.instance).into(), metrics: Arc::new(Metrics::new()) }
 }
 
 #[cfg(test)]

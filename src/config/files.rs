@@ -10,8 +10,9 @@ use super::environment::{Environment, Variable};
 use crate::written::{FILE_BYTES_MAX, Problems, Span};
 
 /// Where a configuration is looked for when none is named.
-const USUAL: [&str; 2] = ["rialto.yaml", "/etc/rialto/rialto.yaml"];
-const VARIABLE: &str = "RIALTO_CONFIG";
+pub const USUAL: [&str; 2] = ["rialto.yaml", "/etc/rialto/rialto.yaml"];
+/// The variable that names a configuration.
+pub const VARIABLE: &str = "RIALTO_CONFIG";
 
 /// One file, read.
 #[derive(Debug)]

@@ -29,6 +29,7 @@ mod tests;
 use std::path::PathBuf;
 
 pub use environment::Environment;
+pub use files::{USUAL, VARIABLE};
 pub use render::render;
 pub use show::{show, show_json};
 
