@@ -90,7 +90,7 @@ pub(super) fn sentences(faults: &Problems) -> String {
 }
 
 async fn listen(origins: Vec<Arc<dyn Origin>>, count: Option<u64>, house: &House, console: Console) -> Ended {
-    let (door, mut arrivals) = Door::new(WINDOW.0, WINDOW.1, SourceMetrics::default());
+    let (door, mut arrivals) = Door::new(WINDOW.0, WINDOW.1, false, SourceMetrics::default());
     let mut readers = tokio::task::JoinSet::new();
     for origin in origins {
         let source = origin.open(house).await.map_err(|error| Failure::broker(error.reason, &error))?;

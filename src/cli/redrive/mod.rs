@@ -176,7 +176,7 @@ struct Run {
 
 impl Run {
     async fn all(mut self, origin: Arc<dyn Origin>, house: &House) -> Ended {
-        let (door, mut arrivals) = Door::new(WINDOW.0, WINDOW.1, SourceMetrics::default());
+        let (door, mut arrivals) = Door::new(WINDOW.0, WINDOW.1, true, SourceMetrics::default());
         let (intake, closer) = door.intake();
         let source = origin.open(house).await.map_err(|error| Failure::broker(error.reason, &error))?;
         let mut reading = tokio::spawn(source.run(intake));
