@@ -94,6 +94,9 @@ impl Source for Layer {
 #[derive(Debug, Default)]
 struct Ledger {
     entries: Vec<(Span, Node)>,
+    /// The number of each map by its path, from the first layer that has it: the `config` crate forgets the origin of maps that it
+    /// merges.
+    maps: HashMap<String, usize>,
 }
 
 impl Ledger {
@@ -103,8 +106,12 @@ impl Ledger {
             Value::List(_) | Value::Map(_) => Node::new("", node.at().clone(), Value::Null),
             _ => node.clone(),
         };
+        let number = self.entries.len();
+        if node.is_map() {
+            self.maps.entry(node.path().to_owned()).or_insert(number);
+        }
         self.entries.push((key_at.clone(), kept));
-        (self.entries.len() - 1).to_string()
+        number.to_string()
     }
 
     /// A tree as the `config` crate's values.
@@ -126,7 +133,7 @@ impl Ledger {
 
     /// Back to a tree, in the order of the layers; the place of the value's key comes first.
     fn tree(&self, path: String, merged: &Merged, above: &Span) -> (Span, Node) {
-        let noted = merged.origin().and_then(|number| self.entries.get(number.parse::<usize>().ok()?));
+        let noted = self.number_of(&path, merged).and_then(|number| self.entries.get(number));
         let value = match &merged.kind {
             ValueKind::Array(items) => {
                 let item = |(index, item)| self.tree(format!("{path}[{index}]"), item, above).1;
@@ -150,14 +157,14 @@ impl Ledger {
         (key_at, Node::new(path, at, value))
     }
 
+    fn number_of(&self, path: &str, merged: &Merged) -> Option<usize> {
+        merged.origin().and_then(|number| number.parse().ok()).or_else(|| self.maps.get(path).copied())
+    }
+
     fn entries_of(&self, path: &str, table: &Map<String, Merged>, above: &Span) -> IndexMap<String, (Span, Node)> {
-        let number = |merged: &Merged| merged.origin().and_then(|number| number.parse::<usize>().ok());
-        let mut children: Vec<_> = table.iter().collect();
-        children.sort_by_key(|(key, child)| (number(child).unwrap_or(usize::MAX), *key));
-        let child = |(key, child): (&String, &Merged)| {
-            let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-            (key.clone(), self.tree(path, child, above))
-        };
-        children.into_iter().map(child).collect()
+        let below = |key: &str| if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+        let mut children: Vec<_> = table.iter().map(|(key, child)| (key, below(key), child)).collect();
+        children.sort_by_key(|(key, path, child)| (self.number_of(path, child).unwrap_or(usize::MAX), *key));
+        children.into_iter().map(|(key, path, child)| (key.clone(), self.tree(path, child, above))).collect()
     }
 }

@@ -57,6 +57,19 @@ fn text_of<'a>(root: &'a Node, path: &str) -> Option<&'a str> {
 }
 
 #[test]
+fn maps_keep_their_order_and_place_through_the_layers() {
+    let root = one("brokers:\n  long: { amqp: { url: a } }\n  short: b\n", &[]);
+    let brokers = root.peek("brokers").unwrap();
+    assert_eq!(
+        brokers.written().map(|(name, at, _)| (name, at.line, at.column)).collect::<Vec<_>>(),
+        [("long", 2, 3), ("short", 3, 3)]
+    );
+    let long = brokers.peek("long").unwrap();
+    assert_eq!(long.key_at("amqp").map(|at| (at.line, at.column)), Some((2, 11)));
+    assert_eq!((long.at().line, long.at().column), (2, 9));
+}
+
+#[test]
 fn files_merge_in_byte_order_and_routes_append() {
     let files = [
         ("b.yml", "log: { level: debug }\nroutes: [{ from: mq/b }]\nbrokers: { live: redis://l }\n"),
