@@ -168,8 +168,10 @@ fn by_scheme(url: &str, written: &Node, faults: &mut Problems) -> Option<&'stati
         not_built(kind, written.at(), faults);
         return None;
     }
-    let schemes = || KINDS.iter().flat_map(|kind| kind.schemes).copied();
-    let hint = suggestion(scheme, schemes()).unwrap_or_else(|| format!("there are {}", list(schemes())));
+    let schemes = KINDS.iter().flat_map(|kind| kind.schemes).copied();
+    let usual = KINDS.iter().filter_map(|kind| kind.schemes.first()).copied();
+    let near = suggestion(scheme, schemes).filter(|hint| hint.starts_with("did"));
+    let hint = near.unwrap_or_else(|| format!("such as {}", list(usual)));
     faults.fault(written.at(), format!("no kind of broker has URLs that begin with `{scheme}://`")).hint(hint);
     None
 }

@@ -65,12 +65,18 @@ pub(super) fn read<'a>(
     if let Some(target) = &target {
         check_receivers(&settings, broker.as_ref(), target, &rules, faults);
     }
+    if settings.asked().is_none_or(|asked| !asked.iter().any(|key| key == "priority")) {
+        // Where it is no property of the kind's own messages (AMQP), it is the rank of a handler.
+        settings.later("priority", "the journal", faults);
+    }
     let name = settings.opt::<String>("name", faults).map_or_else(|| broker_name.clone(), Arc::from);
     let written = format!("{}{}", fingerprint::canonical(node), fingerprint::canonical(&settings));
     let destination =
         Destination { name, at: node.at().clone(), broker_name, broker, target, rules, settings, own: node, defaults, written };
     destination.tell_asked();
-    node.finish(faults);
+    if node.is_map() {
+        node.finish(faults);
+    }
     Some(destination)
 }
 

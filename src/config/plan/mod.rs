@@ -152,7 +152,7 @@ fn unused(brokers: &brokers::Brokers, sources: &source::Sources<'_>, routes: &[r
             faults.warn(&source.at, format!("no route reads the source `{}`", source.name));
         }
     }
-    let unused = brokers.named.iter().filter(|(_, named)| !named.used.get());
+    let unused = brokers.named.iter().filter(|(_, named)| named.broker.is_some() && !named.used.get());
     for (name, named) in unused {
         faults.warn(&named.at, format!("nothing uses the broker `{name}`"));
     }
