@@ -3,7 +3,7 @@
 use redis::{ErrorKind, RedisError, ServerError, Value};
 
 use crate::{
-    broker::OpenError,
+    broker::{OpenError, SourceError},
     outcome::{LinkDown, Outcome, Proof, Reason, Refusal},
 };
 
@@ -84,6 +84,11 @@ fn error_answer(error: &ServerError) -> Answer {
 /// A client error: the connection broke, fell silent, or speaks something else.
 pub(super) fn link_down(error: &RedisError) -> LinkDown {
     LinkDown::new(reason(error), error)
+}
+
+/// The same, for a source.
+pub(super) fn source_error(error: &RedisError) -> SourceError {
+    SourceError { reason: reason(error), detail: error.to_string() }
 }
 
 fn reason(error: &RedisError) -> Reason {

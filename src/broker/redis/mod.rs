@@ -10,14 +10,23 @@ use async_trait::async_trait;
 use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Part, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
 
+mod acker;
 mod answers;
+mod carrier;
 mod command;
 mod connect;
+mod group;
+mod held;
 mod nodes;
+mod origin;
+mod probe;
 mod publisher;
+mod pubsub;
 mod servers;
 mod settings;
 mod slot;
+mod stream;
+mod tap;
 mod target;
 mod tls;
 mod wire;
@@ -43,20 +52,20 @@ pub static KIND: Kind = Kind {
 #[derive(Debug)]
 struct Redis {
     name: Arc<str>,
-    settings: settings::Settings,
+    settings: Arc<settings::Settings>,
 }
 
 fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
     match part {
         Part::Broker => generator.subschema_for::<settings::Written>(),
-        Part::Origin => schemars::Schema::default(),
+        Part::Origin => generator.subschema_for::<origin::Written>(),
         Part::Target => generator.subschema_for::<target::Written>(),
     }
 }
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
     let settings = settings::Settings::read(node, faults)?;
-    Some(Arc::new(Redis { name: Arc::from(name), settings }))
+    Some(Arc::new(Redis { name: Arc::from(name), settings: Arc::new(settings) }))
 }
 
 #[async_trait]
@@ -70,8 +79,8 @@ impl Broker for Redis {
     }
 
     fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
-        faults.fault(written.at(), "reading from Redis is not built yet");
-        None
+        let origin = origin::read(written, &self.name, &self.settings, faults)?;
+        Some(Arc::new(origin))
     }
 
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
@@ -93,15 +102,12 @@ impl Broker for Redis {
         Ok(Box::new(publisher::RedisPublisher::new(nodes)))
     }
 
-    fn tap(&self, _: &Target) -> Result<Arc<dyn Origin>, String> {
-        Err("tapping Redis is not built yet".into())
+    fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
+        let origin = tap::of(target, &self.name, &self.settings)?;
+        Ok(Arc::new(origin))
     }
 
-    async fn probe(&self, _: &Probe<'_>, house: &House) -> Vec<String> {
-        let opened = async {
-            let dialer = connect::Dialer::new(&self.settings, &house.instance)?;
-            dialer.open(connect::Purpose::Write).await
-        };
-        opened.await.err().map(|error| error.to_string()).into_iter().collect()
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
+        probe::probe(&self.settings, what, house).await
     }
 }

@@ -13,7 +13,7 @@ use super::{
     slot::{SLOTS, slot},
     wire::{Connection, Wire},
 };
-use crate::broker::OpenError;
+use crate::{broker::OpenError, outcome::Reason};
 
 /// A slot that no master serves.
 const NOBODY: u16 = u16::MAX;
@@ -49,8 +49,7 @@ impl Nodes {
     }
 
     async fn open_cluster(dialer: &Dialer, mut asked: Wire) -> Result<Self, OpenError> {
-        let reply = asked.ask(redis::cmd("CLUSTER").arg("SLOTS").take(), "CLUSTER SLOTS").await?;
-        let (masters, slots) = read_slots(&reply, asked.place()).ok_or_else(|| odd(asked.place(), &reply))?;
+        let (masters, slots) = ask_slots(&mut asked).await?;
         drop(asked);
         let openings = masters.iter().map(|place| async move {
             let (wire, _) = dialer.connect(place).await?;
@@ -59,7 +58,7 @@ impl Nodes {
         let connections = join_all(openings).await;
         match connections.iter().position(Result::is_ok) {
             Some(first) => Ok(Self { connections, slots: Some(slots), first }),
-            None => Err(connections.into_iter().find_map(Result::err).unwrap_or_else(|| odd(&dialer.servers().places[0], &reply))),
+            None => Err(connections.into_iter().find_map(Result::err).unwrap_or_else(|| nobody(dialer))),
         }
     }
 
@@ -95,6 +94,35 @@ impl Nodes {
     pub(super) fn connected(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter().filter_map(|connection| connection.as_ref().ok())
     }
+}
+
+/// One connection to the master that owns a key.
+pub(super) async fn owner(dialer: &Dialer, key: &str) -> Result<Wire, OpenError> {
+    let mut wire = dialer.open(Purpose::Write).await?;
+    if dialer.servers().form != Form::Cluster {
+        return Ok(wire);
+    }
+    bounded(OPEN_WITHIN, &dialer.servers().to_string(), async {
+        let (masters, slots) = ask_slots(&mut wire).await?;
+        let node = slots[slot(key.as_bytes())];
+        let Some(place) = masters.get(usize::from(node)) else {
+            return Err(OpenError {
+                reason: Reason::Throttled,
+                detail: format!("no server of the cluster serves the slot of `{key}`"),
+            });
+        };
+        Ok(dialer.connect(place).await?.0)
+    })
+    .await
+}
+
+fn nobody(dialer: &Dialer) -> OpenError {
+    OpenError { reason: Reason::Throttled, detail: format!("{}: no server of the cluster serves any slot", dialer.servers()) }
+}
+
+async fn ask_slots(asked: &mut Wire) -> Result<(Vec<Place>, Box<[u16]>), OpenError> {
+    let reply = asked.ask(redis::cmd("CLUSTER").arg("SLOTS").take(), "CLUSTER SLOTS").await?;
+    read_slots(&reply, asked.place()).ok_or_else(|| odd(asked.place(), &reply))
 }
 
 /// Reads `CLUSTER SLOTS`: `[[from, to, [host, port, …], replicas…], …]`. An empty host is the one that was asked.

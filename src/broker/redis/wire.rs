@@ -62,7 +62,8 @@ impl Wire {
             Place::Tcp(host, port) => {
                 let tcp = dial_tcp(place, host, *port).await?;
                 match tls {
-                    Some(tls) => encrypt(place, host, tcp, tls).await?,
+                    // A handshake is large, and most connections have none.
+                    Some(tls) => Box::pin(encrypt(place, host, tcp, tls)).await?,
                     None => Box::new(tcp),
                 }
             }

@@ -3,15 +3,17 @@
 use std::sync::Arc;
 
 use rialto::{
-    broker::{Broker, House, Outgoing, Publisher, Target, redis::KIND},
+    broker::{Broker, House, Origin, Outgoing, Publisher, Target, redis::KIND},
     envelope::{Bare, Decode, DecodeRules, Message, RawMessage, decode},
     outcome::Outcome,
     telemetry::Metrics,
     written::{Node, Problems, parse},
 };
 
+mod pipeline;
 mod publisher;
 mod server;
+mod stream;
 
 pub(crate) use server::Server;
 
@@ -42,6 +44,14 @@ pub(crate) fn target(broker: &dyn Broker, yaml: &str) -> Target {
     let target = broker.target(&node(yaml), &mut faults);
     assert!(faults.is_ok(), "{faults:?}");
     target.expect("a target")
+}
+
+/// A source from its short or long form.
+pub(crate) fn origin(broker: &dyn Broker, yaml: &str) -> Arc<dyn Origin> {
+    let mut faults = Problems::default();
+    let origin = broker.origin(&node(yaml), &mut faults);
+    assert!(faults.is_ok(), "{faults:?}");
+    origin.expect("an origin")
 }
 
 /// A message out of a bare body.
