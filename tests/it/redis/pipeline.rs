@@ -46,7 +46,7 @@ impl Pipeline {
     /// Opens a source and runs it with a window of so many messages.
     pub(crate) async fn open(origin: &dyn Origin, house: &House, window: usize) -> Self {
         let source = origin.open(house).await.unwrap_or_else(|error| panic!("{}: {error}", origin.display()));
-        let (door, arrivals) = Door::new(window, 64 << 20, Metrics::new().source("test"));
+        let (door, arrivals) = Door::new(window, 64 << 20, origin.holds(), Metrics::new().source("test"));
         let (intake, closer) = door.intake();
         Self { arrivals, waiting: VecDeque::new(), closer: Some(closer), running: tokio::spawn(source.run(intake)) }
     }
