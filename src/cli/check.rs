@@ -114,6 +114,15 @@ pub(super) async fn connect(plan: &Plan, house: &House) -> Vec<Fault> {
     join_all(asked).await.into_iter().flatten().collect()
 }
 
+/// Asks every broker only whether it is there.
+pub(super) async fn reach(plan: &Plan, house: &House) -> Vec<Fault> {
+    let asked = plan.brokers.iter().map(|(name, broker)| async move {
+        let sentences = broker.probe(&Probe::Broker, house).await;
+        sentences.into_iter().map(|fault| Fault { broker: name.to_string(), fault }).collect::<Vec<_>>()
+    });
+    join_all(asked).await.into_iter().flatten().collect()
+}
+
 async fn ask(name: &Arc<str>, broker: &dyn Broker, pipelines: &[PipelinePlan], house: &House) -> Vec<Fault> {
     let mut sentences = broker.probe(&Probe::Broker, house).await;
     if sentences.is_empty() {

@@ -26,6 +26,15 @@ pub(super) enum Exit {
     Permission = 77,
     /// The configuration is wrong, or there is none.
     Config = 78,
+    /// A second SIGINT: 128 and the signal's number.
+    Interrupted = Exit::INTERRUPTED,
+    /// A second SIGTERM.
+    Terminated = 143,
+}
+
+impl Exit {
+    /// The number of [`Exit::Interrupted`].
+    pub(super) const INTERRUPTED: u8 = 130;
 }
 
 impl From<Exit> for ExitCode {

@@ -12,6 +12,7 @@ mod list;
 mod man;
 mod publish;
 mod redrive;
+mod run;
 mod settings;
 mod tap;
 
@@ -34,7 +35,7 @@ use crate::{broker::House, config::plan::Plan, telemetry::Metrics};
 
 /// A bridge between message brokers: from the queue a service already has to the channels its subscribers use, losing nothing
 #[derive(Debug, Parser)]
-#[command(name = "rialto", version = crate::VERSION, max_term_width = 100)]
+#[command(name = "rialto", version = crate::VERSION, max_term_width = 100, after_help = BARE)]
 struct Cli {
     /// A configuration file or a directory of them; repeatable, later ones win
     #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]
@@ -48,13 +49,17 @@ struct Cli {
     #[arg(long, global = true)]
     json: bool,
 
-    /// Without a command: ./rialto.yaml where there is one, else the built-in example with the local RabbitMQ and Redis
     #[command(subcommand)]
     command: Option<Command>,
 }
 
+/// What stands below the help.
+const BARE: &str = "Without a command: runs the configuration that is found, as `run` does, and where there is none the built-in
+example, from a queue of the local RabbitMQ to channels of the local Redis.";
+
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Args),
     Check(check::Args),
     Config(config::Args),
     Explain(explain::Args),
@@ -111,8 +116,9 @@ impl Cli {
     fn run(self) -> Ended {
         let console = Console { json: self.json };
         let settings = Settings::new(self.config, self.sets);
-        let Some(command) = self.command else { return Err(Failure::say(Exit::Usage, "not yet")) };
+        let Some(command) = self.command else { return run::bare(&settings) };
         match command {
+            Command::Run(args) => run::run(&args, &settings),
             Command::Check(args) => check::run(&args, &settings, console),
             Command::Config(args) => config::run(&args, &settings, console),
             Command::Explain(args) => explain::run(&args, &settings, console),

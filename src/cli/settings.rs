@@ -79,7 +79,8 @@ impl Settings {
     }
 }
 
-fn refuse(problems: &Problems) -> Failure {
+/// Says all faults on standard error.
+pub(super) fn refuse(problems: &Problems) -> Failure {
     eprint!("{}", config::render(problems, Console::colour()));
     Failure::said(Exit::Config)
 }
