@@ -68,16 +68,11 @@ impl Bridge {
     /// Runs until asked to stop. `reload` answers the plan that the configuration makes now, or `None` after it has told why there
     /// is none: then nothing changes.
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>, mut reload: impl FnMut() -> Option<Plan>) -> Stopped {
-        loop {
-            match asked.recv().await {
-                Some(Asked::Reload) => {
-                    let plan = reload();
-                    self.house.metrics.reloaded(plan.is_some(), SystemTime::now());
-                    if let Some(plan) = plan {
-                        self.adopt(plan).await;
-                    }
-                }
-                Some(Asked::Stop { .. }) | None => break,
+        while let Some(Asked::Reload) = asked.recv().await {
+            let plan = reload();
+            self.house.metrics.reloaded(plan.is_some(), SystemTime::now());
+            if let Some(plan) = plan {
+                self.adopt(plan).await;
             }
         }
         info!(timeout = ?self.timeout, "stopping: sources first, then what they have sent");
@@ -133,7 +128,9 @@ impl Bridge {
             running.pipeline.drain();
         }
         if !wait(leaving.iter(), RELOAD_DRAIN).await {
-            leaving.iter().for_each(|running| running.pipeline.stop());
+            for running in &leaving {
+                running.pipeline.stop();
+            }
             wait(leaving.iter(), Duration::from_secs(2)).await;
         }
         for running in leaving {

@@ -359,9 +359,9 @@ async fn an_open_breaker_counts_nothing_and_a_probe_closes_it() {
         breaker: Breaker { failures: 4, keys: 2, probe: Duration::from_millis(5) },
         ..quick()
     };
-    let mut left = 30;
+    let mut left = 30_usize;
     let mut rig = Rig::start(rules, move |bodies| {
-        left -= bodies.len() as i32;
+        left = left.saturating_sub(bodies.len());
         if left > 0 { Answer::Outcomes(vec![refusal(Reason::Refused); bodies.len()]) } else { delivered(bodies) }
     });
     let _receipts = rig.append(&["a1", "b1", "c1"]).await;

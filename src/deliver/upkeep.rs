@@ -124,7 +124,7 @@ impl LinkWorker {
         self.metrics.reconnected();
         self.attempts = 0;
         self.line_down(down.reason, down.after, now);
-        let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(|item| item.position());
+        let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(Item::position);
         let guilty = guilty.filter(|oldest| self.suspect.died(*oldest));
         for parcel in parcels {
             // The sole owner by now; were it not, its tickets would say "not delivered", and nothing would be lost.

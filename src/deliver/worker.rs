@@ -127,13 +127,13 @@ impl LinkWorker {
             self.dispatch(now);
             let open = self.open_lanes(now);
             let (room, wake) = (self.room(), self.wake_at(now, open.next));
-            let takes = room > 0 && !open.lanes.is_empty();
+            let reads = room > 0 && !open.lanes.is_empty();
             let Self { line, flights, backlog, .. } = &mut self;
             let turn = tokio::select! {
                 biased;
                 event = line.event() => Turn::Line(event),
                 (flight, answers) = flights.answers() => Turn::Answers(flight, answers),
-                taken = backlog.take(&open.lanes, room), if takes => Turn::Taken(taken),
+                taken = backlog.take(&open.lanes, room), if reads => Turn::Taken(taken),
                 () = tokio::time::sleep_until(wake.into()) => Turn::Time,
                 _ = stop.wait_for(|stop| *stop) => Turn::Stop,
             };

@@ -20,12 +20,12 @@ use crate::{
 pub(super) async fn run(mut arrivals: mpsc::Receiver<Arrival>, mut router: Router, journal: Transit, mut log: Log) {
     while let Some(Arrival { batch, ticket }) = arrivals.recv().await {
         let now_ms = wall_ms();
-        let mut routed = Routed::default();
+        let mut outcome = Routed::default();
         for raw in batch {
-            router.admit(raw, now_ms, &mut routed);
+            router.admit(raw, now_ms, &mut outcome);
         }
-        log.tell(&routed);
-        journal.append(routed, ticket).await;
+        log.tell(&outcome);
+        journal.append(outcome, ticket).await;
     }
 }
 
