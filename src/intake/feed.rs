@@ -96,6 +96,9 @@ impl Receipts {
                 let no_more = self.feed.no_more_offers.load(Ordering::Acquire);
                 let now = Instant::now();
                 let mut tracker = self.feed.lock();
+                if abandoned {
+                    tracker.wait_no_longer();
+                }
                 if let Some(settled) = tracker.collect(now) {
                     return Ok(settled);
                 }

@@ -124,6 +124,11 @@ impl Intake {
         self.door.window.bytes_max()
     }
 
+    /// Where a source reports what only it can see: its lag, and that it stands by.
+    pub fn metrics(&self) -> &SourceMetrics {
+        self.door.window.metrics()
+    }
+
     /// Completes when the source should stop reading. Cancel-safe.
     pub async fn closed(&self) {
         // An error means that the closer is gone, which closes as well.

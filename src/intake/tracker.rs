@@ -129,6 +129,11 @@ impl Tracker {
         self.hole.map(|(_, since)| since + HOLE_AGE_MAX)
     }
 
+    /// The feed ends, and its holes with it: whatever is accepted is told at once.
+    pub(super) fn wait_no_longer(&mut self) {
+        self.untold_max = 1;
+    }
+
     /// Whether the acceptances past the hole are to be told singly; keeps the hole's age.
     fn past_hole(&mut self, now: Instant) -> bool {
         if self.untold == 0 {

@@ -37,6 +37,10 @@ impl Window {
         self.bytes_max
     }
 
+    pub(super) fn metrics(&self) -> &SourceMetrics {
+        &self.metrics
+    }
+
     pub(super) fn held(&self) -> usize {
         self.lock().messages
     }
