@@ -20,6 +20,7 @@ pub use crate::written::{AddressRule, TemplateText};
 
 pub mod amqp;
 pub mod redis;
+mod tls;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
 pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND];
@@ -259,6 +260,12 @@ pub trait Publisher: Send {
     /// Hands the whole batch to the link, in order, before it returns; waiting is the link's back-pressure. The future answers one
     /// outcome per message, in order. `LinkDown`, a timeout, or a `send` dropped half way ends the link.
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown>;
+
+    /// Why the broker holds this link back, while it does (AMQP `connection.blocked`). What is in flight meanwhile is neither lost nor
+    /// late: its time does not run, and the link is not given up for it.
+    fn held(&self) -> Option<String> {
+        None
+    }
 
     /// A cheap round trip, to notice a dead link that has nothing to send. The caller bounds its time.
     async fn ping(&mut self) -> Result<(), LinkDown>;

@@ -1,0 +1,141 @@
+//! The `tls` block of a broker, the same for every kind whose client takes a rustls configuration.
+
+use std::{path::PathBuf, sync::Arc};
+
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
+    pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
+};
+
+use crate::written::{Node, Problems};
+
+/// How a server proves itself to us, and we to it. Files are read anew at each opening of a link, so a rotated certificate
+/// needs no restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Tls {
+    /// Certificates to trust instead of the system's (PEM).
+    ca_file: Option<PathBuf>,
+    /// Our own certificate chain and its key (PEM).
+    identity: Option<(PathBuf, PathBuf)>,
+    /// The name the server's certificate must have, where it is not the URL's host.
+    server_name: Option<String>,
+    /// Takes any certificate.
+    insecure: bool,
+}
+
+impl Tls {
+    /// Reads the block; half an identity, or interception that nobody accepted, are faults.
+    pub(super) fn read(node: &Node, faults: &mut Problems) -> Self {
+        let ca_file = node.file("ca_file", faults);
+        let cert_file = node.file("cert_file", faults);
+        let key_file = node.file("key_file", faults);
+        let server_name = node.opt("server_name", faults);
+        let skip = node.get("insecure_skip_verify", false, faults);
+        let accepted = node.get("i_accept_interception", false, faults);
+        if skip && !accepted {
+            faults
+                .fault(node.at(), "`insecure_skip_verify` lets anybody between here and the broker read and change every message")
+                .hint("trust its certificate with `ca_file`, or write `i_accept_interception: true` beside it");
+        } else if skip {
+            faults.warn(node.at(), "the broker's certificate is not verified");
+        }
+        for (written, missing) in [("cert_file", "key_file"), ("key_file", "cert_file")] {
+            if node.peek(written).is_some() && node.peek(missing).is_none() {
+                faults.fault(node.at(), format!("`{written}` needs `{missing}`"));
+            }
+        }
+        node.finish(faults);
+        Self { ca_file, identity: cert_file.zip(key_file), server_name, insecure: skip && accepted }
+    }
+
+    /// The name to verify for a URL's host.
+    pub(super) fn name_for<'a>(&'a self, host: &'a str) -> &'a str {
+        self.server_name.as_deref().unwrap_or(host)
+    }
+
+    /// A client configuration with TLS 1.2 and 1.3. The error is a sentence that names the file.
+    pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+        let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())?;
+        let builder = if self.insecure {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        } else {
+            builder.with_root_certificates(self.roots()?)
+        };
+        let config = match &self.identity {
+            None => builder.with_no_client_auth(),
+            Some((cert_file, key_file)) => {
+                let chain = certificates(cert_file)?;
+                let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| format!("{}: {error}", key_file.display()))?;
+                builder.with_client_auth_cert(chain, key).map_err(|error| format!("{}: {error}", cert_file.display()))?
+            }
+        };
+        Ok(Arc::new(config))
+    }
+
+    fn roots(&self) -> Result<RootCertStore, String> {
+        let mut roots = RootCertStore::empty();
+        let Some(file) = &self.ca_file else {
+            let system = rustls_native_certs::load_native_certs();
+            roots.add_parsable_certificates(system.certs);
+            return if roots.is_empty() {
+                Err("this system has no trusted certificates: give `tls.ca_file`".into())
+            } else {
+                Ok(roots)
+            };
+        };
+        for certificate in certificates(file)? {
+            roots.add(certificate).map_err(|error| format!("{}: {error}", file.display()))?;
+        }
+        Ok(roots)
+    }
+}
+
+fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> {
+    let named = |error: rustls::pki_types::pem::Error| format!("{}: {error}", file.display());
+    let found: Vec<_> = CertificateDer::pem_file_iter(file).map_err(named)?.collect::<Result<_, _>>().map_err(named)?;
+    if found.is_empty() { Err(format!("{}: no certificate in it", file.display())) } else { Ok(found) }
+}
+
+/// Takes any certificate, but the handshake must still be signed by its key.
+#[derive(Debug)]
+struct Anyone(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
