@@ -1,3 +1,4 @@
 //! One integration binary: a module per promise.
 
+mod amqp;
 mod redis;

@@ -1,23 +1,106 @@
-//! stub
+//! RabbitMQ, by AMQP 0-9-1.
+//!
+//! ```text
+//!   settings   what is configured          declare    what a source creates       wire      one connection, unplugged when dropped
+//!   origin     a queue to read             source     one incarnation of it       prefetch  how much to ask for ahead
+//!   carrier    what came beside a body     target     where to publish            publisher one link: a confirmed line per exchange
+//!   fault      what an error means         probe      what `check --connect` asks tap       reads without taking
+//! ```
 
 use std::sync::Arc;
 
-use super::{Broker, Kind, Part, Promises};
+use async_trait::async_trait;
+
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
+
+mod carrier;
+mod declare;
+mod fault;
+mod line;
+mod origin;
+mod prefetch;
+mod probe;
+mod properties;
+mod publisher;
+mod schema;
+mod settings;
+mod source;
+mod tap;
+mod target;
+mod wire;
+
+use settings::Settings;
 
 /// The kind.
 pub static KIND: Kind = Kind {
     name: "amqp",
-    schemes: &["amqp"],
-    promises: Promises { source: true, publisher: true, redelivers: true, ordered: true, headers: true, message_bytes_max: 0 },
-    schema,
+    schemes: &["amqp", "amqps"],
+    promises: Promises {
+        source: true,
+        publisher: true,
+        redelivers: true,
+        ordered: true,
+        headers: true,
+        // RabbitMQ's own default, `max_message_size`; 16 MiB from 4.0.
+        message_bytes_max: 128 << 20,
+    },
+    schema: schema::of,
     read,
 };
 
-fn schema(_: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::Schema::default()
+/// A configured RabbitMQ, or a cluster of them.
+#[derive(Debug, Clone)]
+pub(super) struct Amqp {
+    name: Arc<str>,
+    settings: Settings,
 }
 
-fn read(_: &str, _: &Node, _: &mut Problems) -> Option<Arc<dyn Broker>> {
-    None
+/// As the trait object: origins keep the broker they were read from.
+#[derive(Debug)]
+struct Configured(Arc<Amqp>);
+
+fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
+    let settings = Settings::read(node, faults)?;
+    Some(Arc::new(Configured(Arc::new(Amqp { name: name.into(), settings }))))
+}
+
+#[async_trait]
+impl Broker for Configured {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn display(&self) -> String {
+        self.0.settings.display()
+    }
+
+    fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
+        Some(Arc::new(origin::AmqpOrigin::read(&self.0, written, faults)?))
+    }
+
+    fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
+        target::read(&self.0, written, faults)
+    }
+
+    async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(publisher::Link::open(&self.0.settings, key, house).await?))
+    }
+
+    fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
+        tap::of(&self.0, target)
+    }
+
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
+        probe::ask(&self.0, what, house).await
+    }
+}
+
+#[cfg(test)]
+impl Amqp {
+    fn for_tests(name: &str, url: &str) -> Self {
+        let node = Node::new("brokers.mq", crate::written::Span::outside("test"), crate::written::Value::Str(url.into()));
+        let settings = Settings::read(&node, &mut Problems::default()).expect("sound settings");
+        Self { name: name.into(), settings }
+    }
 }

@@ -1,0 +1,103 @@
+//! What an error of the client library means to us.
+
+use lapin::ErrorKind;
+
+use crate::{
+    broker::{OpenError, SourceError},
+    outcome::{LinkDown, Reason},
+};
+
+/// Reply codes of AMQP 0-9-1, section 1.2, as RabbitMQ uses them.
+mod code {
+    pub(super) const ACCESS_REFUSED: u16 = 403;
+    pub(super) const NOT_FOUND: u16 = 404;
+    pub(super) const RESOURCE_LOCKED: u16 = 405;
+    pub(super) const PRECONDITION_FAILED: u16 = 406;
+    pub(super) const RESOURCE_ERROR: u16 = 506;
+    pub(super) const NOT_ALLOWED: u16 = 530;
+}
+
+/// A classified error.
+#[derive(Debug, Clone)]
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+    /// The broker closed the channel for it, not the connection.
+    pub(super) of_channel: bool,
+}
+
+impl Fault {
+    /// One that the library did not raise.
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), of_channel: false }
+    }
+
+    /// An error on an open connection.
+    pub(super) fn of(error: &lapin::Error) -> Self {
+        let reason = match error.kind() {
+            ErrorKind::ProtocolError(answer) => of_reply(answer.get_id(), answer.get_message().as_str()),
+            ErrorKind::AuthProviderError(_) => Reason::Unauthenticated,
+            _ => Reason::Link,
+        };
+        Self { reason, detail: error.to_string(), of_channel: error.is_amqp_soft_error() }
+    }
+
+    /// An error of the handshake: there, access refused means the credentials.
+    pub(super) fn of_login(error: &lapin::Error) -> Self {
+        let fault = Self::of(error);
+        match error.kind() {
+            ErrorKind::ProtocolError(answer) if answer.get_id() == code::ACCESS_REFUSED => {
+                Self { reason: Reason::Unauthenticated, ..fault }
+            }
+            _ => fault,
+        }
+    }
+
+    /// An error of a declaration: one with other settings than the existing thing's is as good as a missing thing.
+    pub(super) fn of_declaration(error: &lapin::Error) -> Self {
+        let fault = Self::of(error);
+        match error.kind() {
+            ErrorKind::ProtocolError(answer) if answer.get_id() == code::PRECONDITION_FAILED => {
+                Self { reason: Reason::Unroutable, ..fault }
+            }
+            _ => fault,
+        }
+    }
+
+    /// With what was being done in front.
+    pub(super) fn while_doing(mut self, what: impl std::fmt::Display) -> Self {
+        self.detail = format!("{what}: {}", self.detail);
+        self
+    }
+}
+
+/// `NOT_ALLOWED` covers a missing virtual host, a forbidden one and a full one: only the text tells them apart.
+fn of_reply(id: u16, text: &str) -> Reason {
+    match id {
+        code::ACCESS_REFUSED | code::RESOURCE_LOCKED => Reason::Forbidden,
+        code::NOT_FOUND => Reason::Unroutable,
+        code::RESOURCE_ERROR => Reason::Throttled,
+        code::NOT_ALLOWED if text.contains("limit") => Reason::Throttled,
+        code::NOT_ALLOWED if text.contains("not found") => Reason::Unroutable,
+        code::NOT_ALLOWED => Reason::Forbidden,
+        _ => Reason::Link,
+    }
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        Self { reason: fault.reason, detail: fault.detail }
+    }
+}
+
+impl From<Fault> for SourceError {
+    fn from(fault: Fault) -> Self {
+        Self { reason: fault.reason, detail: fault.detail }
+    }
+}
+
+impl From<Fault> for LinkDown {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.reason, fault.detail)
+    }
+}

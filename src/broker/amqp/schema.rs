@@ -1,0 +1,141 @@
+//! JSON Schema of what people write for this kind: the keys that `settings`, `origin`, `declare` and `target` ask for.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::broker::Part;
+
+pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
+    match part {
+        Part::Broker => generator.subschema_for::<AmqpBroker>(),
+        Part::Origin => generator.subschema_for::<AmqpSource>(),
+        Part::Target => generator.subschema_for::<AmqpDestination>(),
+    }
+}
+
+/// RabbitMQ, or a cluster of them, by AMQP 0-9-1.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors: its values are read field by field, with their places")]
+#[schemars(deny_unknown_fields)]
+struct AmqpBroker {
+    /// `amqp://user:password@host:5672/vhost`, or `amqps://`; a list for the nodes of a cluster, tried in a random order.
+    url: Option<OneOrMany>,
+    /// A file with the URLs, one a line, read anew at each connection.
+    url_file: Option<String>,
+    /// Wins over the URL's user.
+    username: Option<String>,
+    /// Wins over the URL's password.
+    password: Option<String>,
+    /// A file with the password, read anew at each connection.
+    password_file: Option<String>,
+    /// Wins over the URL's path.
+    vhost: Option<String>,
+    /// Between heartbeats; a dead peer is noticed within two.
+    #[schemars(extend("default" = "10s"))]
+    heartbeat: Option<String>,
+    /// Certificates, for `amqps://`.
+    tls: Option<AmqpTls>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(deny_unknown_fields)]
+struct AmqpTls {
+    /// Certificates to trust instead of the system's (PEM).
+    ca_file: Option<String>,
+    /// Our own certificate chain (PEM).
+    cert_file: Option<String>,
+    /// Its key (PEM).
+    key_file: Option<String>,
+    /// The name in the broker's certificate, where it is not the URL's host.
+    server_name: Option<String>,
+    /// Takes any certificate; only together with `i_accept_interception: true`.
+    insecure_skip_verify: Option<bool>,
+    /// See `insecure_skip_verify`.
+    i_accept_interception: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// A queue to read.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+struct AmqpSource {
+    /// The queue's name.
+    queue: String,
+    /// Create the queue and its dead-letter queue; otherwise a missing queue pauses the source.
+    declare: Option<AmqpDeclare>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(untagged)]
+enum AmqpDeclare {
+    /// `true`: a durable quorum queue; `false` or `off`: nothing.
+    Whether(bool),
+    Off(String),
+    As(AmqpQueue),
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(deny_unknown_fields)]
+struct AmqpQueue {
+    /// `quorum` or `classic`.
+    #[schemars(extend("enum" = ["quorum", "classic"], "default" = "quorum"))]
+    r#type: Option<String>,
+    /// Survives a restart of the broker; false only for a classic queue.
+    #[schemars(extend("default" = true))]
+    durable: Option<bool>,
+    /// One consumer at a time, the others stand by.
+    #[schemars(extend("default" = false))]
+    single_active_consumer: Option<bool>,
+    /// Optional arguments of the queue, such as `x-max-length`.
+    arguments: Option<std::collections::BTreeMap<String, AmqpArgument>>,
+    /// Exchanges that feed the queue.
+    bindings: Option<Vec<AmqpBinding>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(deny_unknown_fields)]
+struct AmqpBinding {
+    /// The exchange's name; it must exist.
+    exchange: String,
+    /// A pattern on a topic exchange; quote `#`.
+    routing_key: Option<String>,
+    /// For a headers exchange.
+    arguments: Option<std::collections::BTreeMap<String, AmqpArgument>>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(untagged)]
+enum AmqpArgument {
+    Truth(bool),
+    Number(f64),
+    Text(String),
+}
+
+/// A queue, or an exchange with a routing key.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+struct AmqpDestination {
+    /// Template of the queue's name: published to through the default exchange.
+    queue: Option<String>,
+    /// Template of the exchange's name.
+    exchange: Option<String>,
+    /// Template of the routing key; may be empty.
+    routing_key: Option<String>,
+    /// Template: milliseconds after which the broker drops the message.
+    expiration: Option<String>,
+    /// Template: 0 to 255, for a queue with priorities.
+    priority: Option<String>,
+    /// Template: MIME type, instead of the body's own.
+    content_type: Option<String>,
+}

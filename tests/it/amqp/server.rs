@@ -1,0 +1,124 @@
+//! A real RabbitMQ, seen by a client that is not Rialto's: plain lapin, and `rabbitmqctl`.
+
+use std::{
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use lapin::{
+    BasicProperties, Channel, Connection, ConnectionProperties,
+    message::BasicGetMessage,
+    options::{
+        BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+    },
+    types::FieldTable,
+};
+
+/// Told to whoever runs the tests without servers: nothing is ever skipped.
+const HOW: &str = "start the servers with `eval \"$(tests/brokers/up)\"`, or run `tests/run`";
+
+/// The server's URL, and a channel of the test's own.
+pub(crate) struct Rabbit {
+    pub(crate) url: String,
+    pub(crate) channel: Channel,
+    _connection: Connection,
+}
+
+impl Rabbit {
+    pub(crate) async fn connect() -> Self {
+        let url = std::env::var("RIALTO_TEST_AMQP_URL").unwrap_or_else(|_| panic!("RIALTO_TEST_AMQP_URL is not set: {HOW}"));
+        let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ answers");
+        let channel = connection.create_channel().await.expect("a channel");
+        channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
+        Self { url, channel, _connection: connection }
+    }
+
+    /// A fresh durable queue.
+    pub(crate) async fn queue(&self) -> String {
+        let name = unique("queue");
+        self.declare(&name).await;
+        name
+    }
+
+    pub(crate) async fn declare(&self, name: &str) {
+        let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(name.into(), options, FieldTable::default()).await.expect("a queue");
+    }
+
+    /// A fresh exchange.
+    pub(crate) async fn exchange(&self, kind: lapin::ExchangeKind) -> String {
+        let name = unique("exchange");
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        self.channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default()).await.expect("an exchange");
+        name
+    }
+
+    pub(crate) async fn bind(&self, queue: &str, exchange: &str, key: &str) {
+        let options = QueueBindOptions::default();
+        self.channel
+            .queue_bind(queue.into(), exchange.into(), key.into(), options, FieldTable::default())
+            .await
+            .expect("a binding");
+    }
+
+    /// Publishes to a queue, confirmed.
+    pub(crate) async fn put(&self, queue: &str, body: &[u8], properties: BasicProperties) {
+        let options = BasicPublishOptions::default();
+        let confirm = self.channel.basic_publish("".into(), queue.into(), options, body, properties.with_delivery_mode(2)).await;
+        assert!(confirm.expect("published").await.expect("confirmed").is_ack());
+    }
+
+    /// Publishes `count` bodies `0..count`.
+    pub(crate) async fn fill(&self, queue: &str, count: usize) {
+        let mut confirms = Vec::with_capacity(count);
+        for number in 0..count {
+            let properties = BasicProperties::default().with_delivery_mode(2);
+            let body = number.to_string();
+            let options = BasicPublishOptions::default();
+            confirms.push(
+                self.channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await.expect("published"),
+            );
+        }
+        for confirm in confirms {
+            assert!(confirm.await.expect("confirmed").is_ack());
+        }
+    }
+
+    /// Takes one message out of a queue.
+    pub(crate) async fn get(&self, queue: &str) -> Option<BasicGetMessage> {
+        self.channel.basic_get(queue.into(), BasicGetOptions { no_ack: true }).await.expect("basic.get")
+    }
+
+    /// Takes all there is.
+    pub(crate) async fn drain(&self, queue: &str) -> Vec<BasicGetMessage> {
+        let mut found = Vec::new();
+        while let Some(message) = self.get(queue).await {
+            found.push(message);
+        }
+        found
+    }
+
+    /// Messages ready in a queue.
+    pub(crate) async fn ready(&self, queue: &str) -> u32 {
+        let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
+        self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.expect("the queue").message_count()
+    }
+
+    pub(crate) async fn delete(&self, queue: &str) {
+        self.channel.queue_delete(queue.into(), lapin::options::QueueDeleteOptions::default()).await.expect("deleted");
+    }
+}
+
+/// Runs `rabbitmqctl` against the test's node.
+pub(crate) fn rabbitmqctl(arguments: &[&str]) -> String {
+    let program = std::env::var("RIALTO_TEST_RABBITMQCTL").unwrap_or_else(|_| panic!("RIALTO_TEST_RABBITMQCTL is not set: {HOW}"));
+    let output = Command::new(program).args(arguments).output().expect("rabbitmqctl runs");
+    assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A name that no other test has.
+pub(crate) fn unique(what: &str) -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("test.{what}.{}.{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
