@@ -195,6 +195,8 @@ pub(super) struct Written {
     urls: Option<Vec<String>>,
     /// A file that holds the URL; read anew at each opening.
     url_file: Option<String>,
+    /// A file that holds them, one a line; read anew at each opening.
+    urls_file: Option<String>,
     /// ACL user.
     username: Option<String>,
     /// Its password.
@@ -220,7 +222,9 @@ struct WrittenSentinel {
     /// The name under which the sentinels know the master.
     master: String,
     /// `redis://host:26379`, one for each sentinel.
-    urls: Vec<String>,
+    urls: Option<Vec<String>>,
+    /// A file that holds them, one a line; read anew at each opening.
+    urls_file: Option<String>,
     /// ACL user towards the sentinels.
     username: Option<String>,
     /// Its password.
