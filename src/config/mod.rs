@@ -21,8 +21,11 @@ mod mask;
 mod merge;
 mod overrides;
 mod render;
+mod schema;
 mod show;
 
+#[cfg(test)]
+mod reference_tests;
 #[cfg(test)]
 mod tests;
 
@@ -31,6 +34,7 @@ use std::path::PathBuf;
 pub use environment::Environment;
 pub use files::{USUAL, VARIABLE};
 pub use render::render;
+pub use schema::schema;
 pub use show::{show, show_json};
 
 use crate::written::{self, Node, Problems};
