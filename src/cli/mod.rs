@@ -13,6 +13,7 @@ mod man;
 mod publish;
 mod redrive;
 mod run;
+mod schema;
 mod settings;
 mod tap;
 
@@ -62,6 +63,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Config(config::Args),
+    Schema(schema::Args),
     Explain(explain::Args),
     Graph(graph::Args),
     List(list::Args),
@@ -121,6 +123,7 @@ impl Cli {
             Command::Run(args) => run::run(&args, &settings),
             Command::Check(args) => check::run(&args, &settings, console),
             Command::Config(args) => config::run(&args, &settings, console),
+            Command::Schema(schema::Args {}) => schema::run(),
             Command::Explain(args) => explain::run(&args, &settings, console),
             Command::Graph(args) => graph::run(&args, &settings, console),
             Command::List(list::Args {}) => list::run(&settings, console),

@@ -5,9 +5,8 @@ use std::{ops::Range, sync::Arc};
 use super::{item::Item, lane::LaneSpec};
 use crate::{
     broker::{Confirms, Outgoing, Publisher},
-    envelope::{HeaderArena, Property},
+    envelope::HeaderArena,
     outcome::LinkDown,
-    route::Death,
 };
 
 /// Items sent together, in order, with the specification of each one's lane.
@@ -70,12 +69,8 @@ impl Rendered {
         let entry = &item.entry;
         if let Some(death) = entry.death() {
             // A dead letter is the message as it came: it must be possible to send it again.
-            let raw = entry.original().raw();
-            self.bytes.extend_from_slice(&raw.body);
-            self.content_types.push_str(&raw.carrier.property(Property::ContentType).unwrap_or_default());
-            for (name, value) in death.headers().iter().filter(|(_, value)| !value.is_empty()) {
-                self.headers.push_parts(&[Death::PREFIX, name], value);
-            }
+            self.bytes.extend_from_slice(&entry.original().raw().body);
+            let _ = death;
             return;
         }
         for (name, value) in &entry.copy().headers {
