@@ -161,6 +161,12 @@ pub trait Origin: fmt::Debug + Send + Sync {
     /// (a pattern).
     fn inlet(&self) -> Option<Target>;
 
+    /// Whether it would read what is published to `target`: a source that reads its own dead letters, or a circle of routes. Templates
+    /// count as text. Two names for one server are not recognised.
+    fn reads(&self, target: &Target) -> bool {
+        self.inlet().is_some_and(|inlet| inlet.is_same_place(target))
+    }
+
     /// For downcasts inside the kind's own folder (`probe`, `tap`, `publish`).
     fn as_any(&self) -> &dyn Any;
 }
@@ -227,6 +233,13 @@ pub struct Target {
     pub options: Arc<dyn Any + Send + Sync>,
     /// How much may be on the wire: messages and batches.
     pub in_flight: InFlight,
+}
+
+impl Target {
+    /// Whether both publish to one place: the rule tells a channel from a stream of the same name.
+    pub fn is_same_place(&self, other: &Self) -> bool {
+        self.link == other.link && self.address.text == other.address.text && self.rule.name == other.rule.name
+    }
 }
 
 /// One further template of a target.

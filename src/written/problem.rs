@@ -1,6 +1,11 @@
 //! Faults, and where they stand.
 
-use std::{collections::BTreeMap, fmt, ops::Range, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fmt,
+    ops::Range,
+    sync::Arc,
+};
 
 /// Where something was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -105,6 +110,15 @@ impl Problems {
         self.found.extend(later.found.into_iter().filter(|problem| !self.spoiled.contains(&problem.at)));
         self.texts.extend(later.texts);
         self.spoiled.extend(later.spoiled);
+    }
+
+    /// Leaves of equal problems at one place only the first: a value of `defaults` is read once for each destination.
+    pub fn say_once(&mut self) {
+        let mut said = HashSet::new();
+        self.found.retain(|problem| {
+            let at = &problem.at;
+            said.insert((Arc::clone(&at.source), at.bytes.clone(), at.line, problem.message.clone()))
+        });
     }
 
     /// Turns every warning into a fault: `strict: true`.

@@ -1,6 +1,6 @@
 //! A queue to read, checked but not open.
 
-use std::{any::Any, sync::Arc};
+use std::{any::Any, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use lapin::types::ShortString;
@@ -22,6 +22,10 @@ use crate::{
 
 /// As config.md has it, where the source does not say.
 pub(super) const MESSAGE_MAX: Size = Size(1 << 20);
+
+/// RabbitMQ closes a consumer that holds a delivery for 30 minutes (`consumer_timeout`, its default), and looks about once a minute:
+/// five less leave room for that and for the way of the acknowledgement.
+const HOLD_MAX: Duration = Duration::from_secs(25 * 60);
 
 /// What a source reads: one queue.
 #[derive(Debug, Clone)]
@@ -109,6 +113,10 @@ impl Origin for AmqpOrigin {
             Ok(opened) => Ok(Box::new(opened?)),
             Err(_) => Err(Fault::new(Reason::Link, format!("{}: not open within {OPEN_TIME:?}", self.address)).into()),
         }
+    }
+
+    fn hold_max(&self) -> Option<Duration> {
+        Some(HOLD_MAX)
     }
 
     fn inlet(&self) -> Option<Target> {

@@ -152,6 +152,13 @@ impl RedisOrigin {
     }
 }
 
+/// Whether a `PSUBSCRIBE` pattern hears a channel. Redis' patterns are globs without alternatives.
+fn is_heard_by(pattern: &str, channel: &str) -> bool {
+    let plain = pattern.replace('{', "\\{").replace('}', "\\}").replace("[^", "[!");
+    let glob = globset::GlobBuilder::new(&plain).literal_separator(false).backslash_escape(true).build();
+    glob.is_ok_and(|glob| glob.compile_matcher().is_match(channel))
+}
+
 #[async_trait]
 impl Origin for RedisOrigin {
     fn display(&self) -> String {
@@ -200,6 +207,20 @@ impl Origin for RedisOrigin {
         }
     }
 
+    fn goes_by_name(&self) -> bool {
+        matches!(&self.what, What::Stream(StreamOrigin { group: None, .. }))
+    }
+
+    fn reads(&self, target: &Target) -> bool {
+        match &self.what {
+            What::Listen(Listening::Pattern(pattern)) => {
+                let told = target.options.downcast_ref::<Options>().is_some_and(|options| options.channel == Some(Channel::Plain));
+                told && *target.link.broker == *self.broker && is_heard_by(pattern, &target.address.text)
+            }
+            _ => self.inlet().is_some_and(|inlet| inlet.is_same_place(target)),
+        }
+    }
+
     fn as_any(&self) -> &dyn Any {
         self
     }
@@ -221,4 +242,19 @@ pub(super) struct Written {
     channel: Option<String>,
     /// A pattern of channels: at most once.
     pattern: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_hear_what_redis_says_they_hear() {
+        for (pattern, channel) in [("app:*", "app:a/b"), ("app:?", "app:x"), ("a[^b]c", "axc"), ("{x}*", "{x}y"), ("\\*", "*")] {
+            assert!(is_heard_by(pattern, channel), "{pattern} {channel}");
+        }
+        for (pattern, channel) in [("app:*", "apps:x"), ("app:?", "app:"), ("a[^b]c", "abc"), ("{x,y}", "x")] {
+            assert!(!is_heard_by(pattern, channel), "{pattern} {channel}");
+        }
+    }
 }
