@@ -129,8 +129,11 @@ impl Picture {
             let _ = writeln!(out, "  n{id} [label=\"{}\", shape={shape}];", dot_text(label));
         }
         for edge in &self.edges {
-            let style = if edge.dead { ", style=dashed" } else { "" };
-            let _ = writeln!(out, "  n{} -> n{} [label=\"{}\"{style}];", edge.from, edge.to, dot_text(&edge.label));
+            let style = edge.dead.then(|| "style=dashed".to_owned());
+            let label = (!edge.label.is_empty()).then(|| format!("label=\"{}\"", dot_text(&edge.label)));
+            let traits = label.into_iter().chain(style).collect::<Vec<_>>().join(", ");
+            let traits = if traits.is_empty() { traits } else { format!(" [{traits}]") };
+            let _ = writeln!(out, "  n{} -> n{}{traits};", edge.from, edge.to);
         }
         out.push_str("}\n");
         out

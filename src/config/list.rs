@@ -4,7 +4,7 @@ use super::plan::{DestinationOutline, Outline, RouteOutline, SourceOutline};
 
 /// One line for each destination of each route, under a line of headings; columns are as wide as what stands in them.
 pub fn table(outline: &Outline) -> String {
-    let mut rows = vec![["SOURCE", "ROUTE", "TAKES", "DESTINATION", "ADDRESS", "ENVELOPE", "DEAD LETTER"].map(str::to_owned)];
+    let mut rows = vec![["SOURCE", "ROUTE", "DESTINATION", "ADDRESS", "ENVELOPE", "DEAD LETTER", "TAKES"].map(str::to_owned)];
     for source in &outline.sources {
         for route in &source.routes {
             rows.extend(route.destinations.iter().map(|destination| row(source, route, destination)));
@@ -19,11 +19,11 @@ fn row(source: &SourceOutline, route: &RouteOutline, destination: &DestinationOu
     [
         source.address.clone(),
         route.name.clone(),
-        if takes.is_empty() { "everything".to_owned() } else { takes.join(" and ") },
         destination.name.clone(),
         destination.address.clone(),
         destination.envelope.to_owned(),
         route.dead_letter.to_string(),
+        if takes.is_empty() { "everything".to_owned() } else { takes.join(" and ") },
     ]
 }
 

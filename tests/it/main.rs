@@ -1,4 +1,5 @@
 //! One integration binary: a module per promise.
 
 mod amqp;
+mod config;
 mod redis;

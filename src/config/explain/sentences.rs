@@ -14,9 +14,9 @@ pub(super) fn of(source: &SourceOutline, route: &RouteOutline) -> Vec<Sentence> 
         Sentence { about: "takes", text: takes(source, route) },
         Sentence { about: "when it is delivered", text: delivered(source, route) },
     ];
-    for destination in &route.destinations {
-        all.extend(of_destination(source, route, destination));
-    }
+    all.extend(of_each("when the destination is down", route, |destination| Some(down(source, route, destination))));
+    all.extend(of_each("when it refuses a message", route, |destination| Some(refuses(route, destination))));
+    all.extend(of_each("when nobody listens", route, |destination| destination.hears.then(|| nobody(route, destination))));
     all.push(Sentence { about: "when a message is bad", text: bad(source, route) });
     all.push(Sentence { about: "when the window is full of parked messages", text: parked(source) });
     all.push(Sentence { about: "when the process is killed", text: killed(source) });
@@ -37,6 +37,13 @@ fn takes(source: &SourceOutline, route: &RouteOutline) -> String {
     if let Some(transform) = &route.transform {
         _ = write!(text, "; each is changed by the jq program `{transform}`");
     }
+    for destination in &route.destinations {
+        let when = destination.when.as_ref().map(|when| format!("the jq filter `{when}` holds"));
+        let own: Vec<_> = destination.takes.iter().cloned().chain(when).collect();
+        if !own.is_empty() {
+            _ = write!(text, "; {} takes those where {}", destination.name, own.join(" and "));
+        }
+    }
     text + "."
 }
 
@@ -45,6 +52,7 @@ fn delivered(source: &SourceOutline, route: &RouteOutline) -> String {
     let who = match (required, route.destinations.len()) {
         (0, _) => "nobody: no destination is required, so a message is settled as soon as it is handed out".to_owned(),
         (1, 1) => "its destination".to_owned(),
+        (2, 2) => "both destinations".to_owned(),
         (required, all) if required == all => format!("all {all} destinations"),
         (required, all) => format!("the {required} required of its {all} destinations"),
     };
@@ -57,16 +65,19 @@ fn delivered(source: &SourceOutline, route: &RouteOutline) -> String {
     }
 }
 
-fn of_destination(source: &SourceOutline, route: &RouteOutline, destination: &DestinationOutline) -> Vec<Sentence> {
-    let name = &destination.name;
-    let mut all = vec![
-        Sentence { about: "when the destination is down", text: format!("{name}: {}", down(source, route, destination)) },
-        Sentence { about: "when it refuses a message", text: format!("{name}: {}", refuses(route, destination)) },
-    ];
-    if destination.hears {
-        all.push(Sentence { about: "when nobody listens", text: format!("{name}: {}", nobody(route, destination)) });
+/// One sentence for all destinations of which the same holds; they are named where there are several.
+fn of_each(about: &'static str, route: &RouteOutline, say: impl Fn(&DestinationOutline) -> Option<String>) -> Vec<Sentence> {
+    let mut said: Vec<(Vec<&str>, String)> = Vec::new();
+    for destination in &route.destinations {
+        let Some(text) = say(destination) else { continue };
+        match said.iter_mut().find(|(_, other)| *other == text) {
+            Some((names, _)) => names.push(&destination.name),
+            None => said.push((vec![&destination.name], text)),
+        }
     }
-    all
+    let alone = route.destinations.len() == 1;
+    let whose = |names: Vec<&str>, text| if alone { text } else { format!("{}: {text}", names.join(", ")) };
+    said.into_iter().map(|(names, text)| Sentence { about, text: whose(names, text) }).collect()
 }
 
 fn down(source: &SourceOutline, route: &RouteOutline, destination: &DestinationOutline) -> String {
@@ -124,16 +135,17 @@ fn nobody(route: &RouteOutline, destination: &DestinationOutline) -> String {
 fn bad(source: &SourceOutline, route: &RouteOutline) -> String {
     let json = if source.decode == "any" { "" } else { "not JSON, " };
     let own = end(&source.dead_letter);
-    let mut text = format!("what is {json}over {} or without a legal address {own} with its reason", size(source.message_max));
+    let unrouted = match source.unrouted {
+        "ack" => "what no route takes is acknowledged and counted",
+        "reject" => "what no route takes is rejected at its source",
+        _ => "so does what no route takes",
+    };
+    let mut text =
+        format!("what is {json}over {} or without a legal address {own} with its reason, and {unrouted}", size(source.message_max));
     if route.dead_letter != source.dead_letter {
         _ = write!(text, "; what this route cannot deliver {}", end(&route.dead_letter));
     }
-    text += match source.unrouted {
-        "ack" => "; what no route takes is acknowledged and counted.",
-        "reject" => "; what no route takes is rejected at its source.",
-        _ => "; what no route takes goes there too.",
-    };
-    text
+    text + "."
 }
 
 fn parked(source: &SourceOutline) -> String {
@@ -184,9 +196,10 @@ pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<Stri
     for destination in &route.destinations {
         if let Some(deadline) = destination.rules.deadline {
             all.push(format!(
-                "{}: its deadline of {} also runs while it is down; an outage longer than that empties the source into the dead letter.",
+                "{}: its deadline of {} also runs while it is down; in a longer outage every message {}.",
                 destination.name,
-                words(deadline)
+                words(deadline),
+                end(&route.dead_letter)
             ));
         }
     }
@@ -206,5 +219,5 @@ fn words(duration: Duration) -> String {
 }
 
 fn size(bytes: u64) -> String {
-    bytesize::ByteSize::b(bytes).to_string()
+    bytesize::ByteSize::b(bytes).to_string().replace(".0 ", " ")
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{overlap, route::Route, source::Sources};
+use super::{route::Route, source::Sources};
 use crate::written::{Problems, Span};
 
 /// A step from one source to another: a destination of the first is read by the second.
@@ -39,11 +39,8 @@ fn steps<'a>(sources: &'a Sources<'_>, routes: &'a [Route<'_>]) -> Vec<Step<'a>>
     for route in routes {
         for destination in &route.destinations {
             let Some(target) = &destination.target else { continue };
-            let readers = sources
-                .known
-                .values()
-                .flatten()
-                .filter(|source| source.origin.as_ref().is_some_and(|origin| overlap::reads(origin.as_ref(), target)));
+            let readers =
+                sources.known.values().flatten().filter(|source| source.origin.as_ref().is_some_and(|origin| origin.reads(target)));
             let filters = |key| route.node.peek(key).is_some() || destination.settings.peek(key).is_some();
             let whole = !filters("match") && !filters("when") && !filters("transform") && !route.by_default;
             steps.extend(readers.map(|reader| Step { from: &route.source, to: &reader.name, at: &destination.at, whole }));

@@ -13,7 +13,7 @@ use crate::{
     broker::Field,
     envelope::Format,
     route::{self, DeadLetterLane, DeadLetterTo, LaneId, Template},
-    written::{AddressRule, Problems},
+    written::{AddressRule, Node, Problems},
 };
 
 /// What one destination becomes.
@@ -46,12 +46,23 @@ pub(super) fn destination(
         let text = node.text().or_else(|| node.expected("a glob", None, faults))?;
         route::Pattern::compile([(text, node.at())], faults)
     });
-    let takes = matching::clauses(settings);
+    let mut takes = matching::clauses(settings);
+    if of.by_default && settings.peek("match").is_none_or(|own| own.peek("message_type").is_none()) {
+        takes.insert(0, format!("message_type is {}", matching::EMITTED.join(" or ")));
+    }
     destination.tell_asked();
     let target = destination.target.clone()?;
     let address = Template::compile(&target.address, faults);
     let fields = fields(&target.fields, faults);
     let (address, fields) = (address?, fields?);
+    if let Some(allow) = &allow
+        && address.is_fixed()
+        && !target.address.text.contains('{')
+        && !allow.is_match(&target.address.text)
+    {
+        let at = settings.peek("allow").map_or(&destination.at, Node::at);
+        faults.fault(at, format!("`{}` does not match its own `allow`: nothing would be delivered", target.address.text));
+    }
     let rules = route::DeliveryRules { templated: !address.is_constant(), ..destination.rules.clone() };
     let written: Arc<str> = format!("{}/{}", destination.broker_name, target.address.text).into();
     let outline = DestinationOutline {

@@ -4,7 +4,7 @@ use std::{collections::HashSet, sync::Arc};
 
 use super::{
     brokers::{Brokers, Place},
-    fingerprint, overlap,
+    fingerprint,
     placed::Placed,
     policy::DeadLetter,
     rules,
@@ -102,11 +102,16 @@ impl<'a> DeadLetters<'a> {
             node.finish(faults);
         }
         if let Some(target) = &target
-            && overlap::reads(self.origin, target)
+            && self.origin.reads(target)
         {
             faults
                 .fault(node.at(), format!("the source `{}` would read its own dead letters", self.source))
                 .hint(format!("`dead_letter: {}.dead`", self.origin.address()));
+        }
+        if target.as_ref().is_some_and(|target| place.broker.hears(target).is_ok()) {
+            faults
+                .warn(node.at(), "a channel keeps nothing: dead letters that nobody hears there are lost")
+                .hint("a queue or a stream keeps them: `dead_letter: { broker: …, stream: … }`");
         }
         let id = LaneId(self.first + self.lanes.len() as u32);
         let address = target.as_ref().map_or("", |target| &target.address.text);

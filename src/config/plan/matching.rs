@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The types that a route without a `to` sends to `default_to` (diator's emitter); `domain_event` is for handlers.
-const EMITTED: [&str; 2] = ["notification_event", "ecst_event"];
+pub(super) const EMITTED: [&str; 2] = ["notification_event", "ecst_event"];
 
 /// Reads `match` of a route or destination.
 pub(super) fn matcher(owner: &Node, faults: &mut Problems) -> Option<Matcher> {

@@ -14,7 +14,6 @@ mod format;
 mod hold;
 mod matching;
 mod outline;
-mod overlap;
 mod pipeline;
 mod placed;
 mod policy;
@@ -124,6 +123,7 @@ pub fn read(root: &Node, faults: &mut Problems) -> Option<Plan> {
     circles::warn(&sources, &routes, faults);
     unused(&brokers, &sources, &routes, faults);
     root.finish(faults);
+    faults.say_once();
     if top.strict {
         faults.make_strict();
     }

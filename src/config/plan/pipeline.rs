@@ -7,7 +7,8 @@ use super::{
     dead_letter::{DeadLetters, Labels},
     fingerprint, hold, matching,
     outline::{self, DeadLetterOutline, RouteOutline, SourceOutline},
-    policy::{self, Policy},
+    placed::Placed,
+    policy::{self, DeadLetter, Policy},
     route::Route,
     source::{Source, Sources},
     top::Top,
@@ -75,7 +76,7 @@ fn one(
         Some(written) => dead.to(written, &source.name, labels, faults),
         None => dead.unsaid(if source.inline { &first.at } else { &source.at }, faults),
     };
-    let compiled = compile_routes(house, source, routes, &dead_letter, &mut dead, labels, faults);
+    let compiled = compile_routes(house, source, routes, (policy.dead_letter.as_ref(), &dead_letter), &mut dead, labels, faults);
     let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, faults)).collect();
     let unrouted = unrouted(&policy, &dead_letter, origin, faults);
     let decoding = policy.decode.as_ref().map_or(policy::AUTO, |decode| decode.value);
@@ -148,7 +149,7 @@ fn compile_routes<'a>(
     house: House<'a>,
     source: &Source<'_>,
     routes: &[&Route<'_>],
-    own: &DeadLetterTo,
+    (said, own): (Option<&Placed<DeadLetter<'_>>>, &DeadLetterTo),
     dead: &mut DeadLetters<'a>,
     labels: &mut Labels,
     faults: &mut Problems,
@@ -156,8 +157,8 @@ fn compile_routes<'a>(
     let mut out = Compilation::default();
     for route in routes {
         let dead_letter = match &route.policy.dead_letter {
-            Some(written) => dead.to(written, &route.name, labels, faults),
-            None => own.clone(),
+            Some(written) if !said.is_some_and(|said| said.value == written.value) => dead.to(written, &route.name, labels, faults),
+            _ => own.clone(),
         };
         let written = |key| route.node.peek(key).and_then(Node::text).map(str::to_owned);
         let mut compiled = route::Route {

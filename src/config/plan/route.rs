@@ -142,6 +142,14 @@ fn refuse_shared_names(routes: &[Route<'_>], faults: &mut Problems) {
             0 => format!("two routes read `{}`, and neither has a name", route.source),
             _ => format!("two routes are named `{}`", route.name),
         };
-        faults.fault(&route.at, message).also(&first.at, "the first one").hint("write a `name`: metrics tell routes apart by it");
+        faults
+            .fault(named_at(route), message)
+            .also(named_at(first), "the first one")
+            .hint("write a `name`: metrics tell routes apart by it");
     }
+}
+
+/// Where a route's name stands, or else the route.
+fn named_at<'a>(route: &'a Route<'_>) -> &'a Span {
+    route.node.peek("name").map_or(&route.at, Node::at)
 }

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// Messages taken and not yet settled (W).
-const WINDOW: usize = 1000;
+const WINDOW: u32 = 1000;
 /// The same by size.
 const WINDOW_BYTES: u64 = 64 << 20;
 /// The largest body that is looked into.
@@ -121,7 +121,7 @@ fn short<'a>(name: &str, at: &Span, node: &'a Node, text: &str, brokers: &Broker
         inline: false,
         origin: broker.origin(&written, faults),
         broker: broker_name,
-        window: WINDOW,
+        window: WINDOW as usize,
         window_bytes: WINDOW_BYTES,
         message_max: MESSAGE_MAX,
         policy: Policy::default(),
@@ -131,7 +131,7 @@ fn short<'a>(name: &str, at: &Span, node: &'a Node, text: &str, brokers: &Broker
 
 fn long<'a>(name: &str, at: &Span, node: &'a Node, brokers: &Brokers, faults: &mut Problems) -> Option<Source<'a>> {
     let broker = brokers.long(node, faults);
-    let window = node.get::<usize>("window", WINDOW, faults);
+    let window = node.get::<u32>("window", WINDOW, faults) as usize;
     let window_bytes = node.get("window_bytes", Size(WINDOW_BYTES), faults).0;
     let message_max = node.get("message_max", Size(MESSAGE_MAX), faults).0;
     check_window(node, window, window_bytes, message_max, faults);
