@@ -5,8 +5,9 @@ use std::{ops::Range, sync::Arc};
 use super::{item::Item, lane::LaneSpec};
 use crate::{
     broker::{Confirms, Outgoing, Publisher},
-    envelope::HeaderArena,
+    envelope::{HeaderArena, Property},
     outcome::LinkDown,
+    route::Death,
 };
 
 /// Items sent together, in order, with the specification of each one's lane.
@@ -69,8 +70,12 @@ impl Rendered {
         let entry = &item.entry;
         if let Some(death) = entry.death() {
             // A dead letter is the message as it came: it must be possible to send it again.
-            self.bytes.extend_from_slice(&entry.original().raw().body);
-            let _ = death;
+            let raw = entry.original().raw();
+            self.bytes.extend_from_slice(&raw.body);
+            self.content_types.push_str(&raw.carrier.property(Property::ContentType).unwrap_or_default());
+            for (name, value) in death.headers().iter().filter(|(_, value)| !value.is_empty()) {
+                self.headers.push_parts(&[Death::PREFIX, name], value);
+            }
             return;
         }
         for (name, value) in &entry.copy().headers {

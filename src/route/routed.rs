@@ -1,6 +1,6 @@
 //! A batch after routing: its messages, and one copy for every lane that takes one.
 
-use std::{ops::Range, sync::Arc};
+use std::{borrow::Cow, ops::Range, sync::Arc};
 
 use crate::{envelope::Message, outcome::Reason};
 
@@ -94,4 +94,27 @@ pub struct Death {
     pub original_address: String,
     /// Where it stood in its source.
     pub original_position: String,
+}
+
+impl Death {
+    /// How the names of its headers begin.
+    pub const PREFIX: &'static str = "rialto-dead-";
+
+    /// It as headers (wire.md, dead letters), each name without [`Death::PREFIX`]. What is not known is empty, and is left out where
+    /// the headers are written.
+    pub fn headers(&self) -> [(&'static str, Cow<'_, str>); 10] {
+        let number = |number: i64| Cow::Owned(number.to_string());
+        [
+            ("route", Cow::Borrowed(&*self.route)),
+            ("source", Cow::Borrowed(&*self.source)),
+            ("destination", Cow::Borrowed(&*self.destination)),
+            ("reason", Cow::Borrowed(self.reason.as_str())),
+            ("error", Cow::Borrowed(&*self.error)),
+            ("attempts", number(self.attempts.into())),
+            ("first-failed-at", number(self.first_failed_at)),
+            ("last-failed-at", number(self.last_failed_at)),
+            ("original-address", Cow::Borrowed(&*self.original_address)),
+            ("original-position", Cow::Borrowed(&*self.original_position)),
+        ]
+    }
 }

@@ -4,10 +4,10 @@ use std::{borrow::Cow, str::FromStr, sync::Arc};
 
 use globset::{Glob, GlobMatcher};
 
-use crate::envelope::{Carrier, HeaderValue, Property, RawMessage};
-
-/// The headers that record a death begin so (`docs/guarantees.md`, dead letters).
-const RECORD: &str = "rialto-dead-";
+use crate::{
+    envelope::{Carrier, HeaderValue, Property, RawMessage},
+    route::Death,
+};
 
 /// What RabbitMQ adds to a message that it dead-letters itself.
 const DEATHS: [&str; 4] = ["x-death", "x-first-death-exchange", "x-first-death-queue", "x-first-death-reason"];
@@ -26,7 +26,7 @@ impl Record {
     /// Reads it; `None` where the letter does not say where it was to go.
     pub(super) fn read(carrier: &dyn Carrier) -> Option<Self> {
         let text = |name: &str| {
-            let header = carrier.header(&format!("{RECORD}{name}"))?;
+            let header = carrier.header(&format!("{}{name}", Death::PREFIX))?;
             header.to_text().map(Cow::into_owned).filter(|text| !text.is_empty())
         };
         Some(Self {
@@ -49,7 +49,7 @@ pub(super) fn revive(letter: &RawMessage) -> RawMessage {
 struct Revived(Arc<dyn Carrier>);
 
 fn is_of_death(name: &str) -> bool {
-    name.starts_with(RECORD) || DEATHS.contains(&name)
+    name.starts_with(Death::PREFIX) || DEATHS.contains(&name)
 }
 
 impl Carrier for Revived {
