@@ -167,6 +167,13 @@ pub trait Origin: fmt::Debug + Send + Sync {
         self.inlet().is_some_and(|inlet| inlet.is_same_place(target))
     }
 
+    /// The same origin, which creates this target too when it opens: a dead letter of a source that creates what it reads (`declare`).
+    /// `None` where it creates nothing, or the target is not its to create.
+    fn declaring(&self, target: &Target) -> Option<Arc<dyn Origin>> {
+        let _ = target;
+        None
+    }
+
     /// For downcasts inside the kind's own folder (`probe`, `tap`, `publish`).
     fn as_any(&self) -> &dyn Any;
 }

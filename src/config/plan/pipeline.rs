@@ -1,5 +1,7 @@
 //! One pipeline for each source that a route reads: its router, its lanes, and the rules that concern both ends.
 
+use std::sync::Arc;
+
 use super::{
     LanePlan, PipelinePlan,
     brokers::Brokers,
@@ -108,7 +110,7 @@ fn one(
     let pipeline = PipelinePlan {
         source: source.name.clone(),
         broker: source.broker.clone(),
-        origin: source.origin.clone()?,
+        origin: declaring(source.origin.clone()?, &lanes),
         window: source.window,
         window_bytes: source.window_bytes,
         router: routing.ok()?,
@@ -116,6 +118,12 @@ fn one(
         fingerprint,
     };
     Some((pipeline, outline))
+}
+
+/// A source that creates what it reads creates its dead letters too.
+fn declaring(origin: Arc<dyn Origin>, lanes: &[LanePlan]) -> Arc<dyn Origin> {
+    let graves = lanes.iter().filter(|lane| lane.is_dead_letter);
+    graves.fold(origin, |origin, grave| origin.declaring(&grave.target).unwrap_or(origin))
 }
 
 /// What the source means to its router.
