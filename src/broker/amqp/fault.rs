@@ -74,12 +74,11 @@ impl Fault {
 /// `NOT_ALLOWED` covers a missing virtual host, a forbidden one and a full one: only the text tells them apart.
 fn of_reply(id: u16, text: &str) -> Reason {
     match id {
-        code::ACCESS_REFUSED | code::RESOURCE_LOCKED => Reason::Forbidden,
         code::NOT_FOUND => Reason::Unroutable,
         code::RESOURCE_ERROR => Reason::Throttled,
         code::NOT_ALLOWED if text.contains("limit") => Reason::Throttled,
         code::NOT_ALLOWED if text.contains("not found") => Reason::Unroutable,
-        code::NOT_ALLOWED => Reason::Forbidden,
+        code::ACCESS_REFUSED | code::RESOURCE_LOCKED | code::NOT_ALLOWED => Reason::Forbidden,
         _ => Reason::Link,
     }
 }

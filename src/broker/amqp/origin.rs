@@ -11,7 +11,7 @@ use super::{
     declare::{Declare, look_at_queue, short_string, short_text},
     fault::Fault,
     source::AmqpSource,
-    target,
+    target::{self, Options},
     wire::{OPEN_TIME, Wire},
 };
 use crate::{
@@ -35,7 +35,8 @@ pub(super) struct AmqpOrigin {
     /// `broker/queue`.
     address: Arc<str>,
     pub(super) declare: Option<Declare>,
-    dead_letters: Option<ShortString>,
+    /// Queues to create with it.
+    dead_letters: Vec<ShortString>,
     message_max: u64,
 }
 
@@ -69,7 +70,7 @@ impl AmqpOrigin {
             broker: Arc::clone(broker),
             queue,
             declare: None,
-            dead_letters: None,
+            dead_letters: Vec::new(),
             message_max: MESSAGE_MAX.0,
         }
     }
@@ -79,7 +80,7 @@ impl AmqpOrigin {
         let channel = wire.channel().await?;
         if let Some(declare) = &self.declare {
             declare.create(&channel, &self.queue).await?;
-            if let Some(dead_letters) = &self.dead_letters {
+            for dead_letters in &self.dead_letters {
                 declare.create_dead_letters(&channel, dead_letters).await?;
             }
         }
@@ -121,6 +122,16 @@ impl Origin for AmqpOrigin {
 
     fn inlet(&self) -> Option<Target> {
         Some(target::queue(&self.broker.name, self.queue.as_str()))
+    }
+
+    fn declaring(&self, target: &Target) -> Option<Arc<dyn Origin>> {
+        self.declare.as_ref()?;
+        let queue = Options::of(target)?.fixed_queue(target).filter(|_| target.link.broker == self.broker.name)?;
+        let mut with = self.clone();
+        if !with.dead_letters.contains(&queue) {
+            with.dead_letters.push(queue);
+        }
+        Some(Arc::new(with))
     }
 
     fn as_any(&self) -> &dyn Any {

@@ -10,7 +10,7 @@ const PATIENCE: u32 = 16;
 /// The decision, without any I/O.
 #[derive(Debug)]
 pub(super) struct Prefetch {
-    messages_max: u16,
+    ahead_max: u16,
     bytes_max: u64,
     mean: f64,
     seen: u32,
@@ -18,11 +18,11 @@ pub(super) struct Prefetch {
 }
 
 impl Prefetch {
-    /// Before anything was seen, every message may be as large as `message_max`.
-    pub(super) fn new(window: usize, window_bytes: u64, message_max: u64) -> Self {
+    /// Before anything was seen, every message may be the largest that is taken.
+    pub(super) fn new(window: usize, window_bytes: u64, largest: u64) -> Self {
         // 0 would mean "without limit" to the broker.
-        let messages_max = u16::try_from(window).unwrap_or(u16::MAX).max(1);
-        let mut prefetch = Self { messages_max, bytes_max: window_bytes, mean: message_max as f64, seen: 0, current: 0 };
+        let ahead_max = u16::try_from(window).unwrap_or(u16::MAX).max(1);
+        let mut prefetch = Self { ahead_max, bytes_max: window_bytes, mean: largest as f64, seen: 0, current: 0 };
         prefetch.current = prefetch.wanted();
         prefetch
     }
@@ -41,7 +41,7 @@ impl Prefetch {
     /// The prefetch to change to, where it is worth a round trip: twice or half of what it is, or all there is.
     pub(super) fn change(&mut self) -> Option<u16> {
         let wanted = self.wanted();
-        let far = wanted >= self.current.saturating_mul(2) || wanted <= self.current / 2 || wanted == self.messages_max;
+        let far = wanted >= self.current.saturating_mul(2) || wanted <= self.current / 2 || wanted == self.ahead_max;
         if self.seen < PATIENCE || wanted == self.current || !far {
             return None;
         }
@@ -52,7 +52,7 @@ impl Prefetch {
     fn wanted(&self) -> u16 {
         let fitting = self.bytes_max as f64 / self.mean.max(1.0);
         // A float's cast saturates: more than 65,535 fit is as good as all.
-        (fitting as u16).clamp(1, self.messages_max)
+        (fitting as u16).clamp(1, self.ahead_max)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use lapin::types::ShortString;
+
 use super::Amqp;
 use crate::{
     broker::{AddressRule, Field, InFlight, LinkKey, Target, TemplateText},
@@ -16,6 +18,16 @@ pub(super) const IN_FLIGHT: InFlight = InFlight { batches: 1000, messages: 1000,
 
 /// Further templates of a target, in the order of [`Target::fields`].
 const FIELDS: [&str; 3] = ["expiration", "priority", "content_type"];
+
+/// What a field that is no template must be.
+fn unfit(name: &str, text: &str) -> Option<&'static str> {
+    match name {
+        "expiration" if text.parse::<u32>().is_err() => Some("a whole number of milliseconds"),
+        "priority" if text.parse::<u8>().is_err() => Some("a whole number from 0 to 255"),
+        "content_type" if text.len() > SHORT_STRING_MAX => Some("at most 255 bytes"),
+        _ => None,
+    }
+}
 
 /// What a target's options are downcast to: which part of the rendered address is the exchange, and which field is which.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,6 +71,13 @@ impl Options {
         }
     }
 
+    /// The queue that the target names, where that does not depend on the message.
+    pub(super) fn fixed_queue(&self, target: &Target) -> Option<ShortString> {
+        let text = target.address.text.as_str();
+        let fixed = self.exchange == Exchange::Default && !text.contains(['{', '}']);
+        fixed.then(|| ShortString::try_new(text).ok()).flatten()
+    }
+
     /// The rendered fields by name.
     pub(super) fn set<'a>(&self, fields: &[Option<&'a str>]) -> Set<'a> {
         let field = |index: Option<usize>| index.and_then(|index| *fields.get(index)?);
@@ -99,6 +118,9 @@ pub(super) fn read(broker: &Amqp, node: &Node, faults: &mut Problems) -> Option<
     let mut places = [None; 3];
     for (place, name) in places.iter_mut().zip(FIELDS) {
         if let Some(text) = node.opt::<String>(name, faults) {
+            if let Some(wanted) = unfit(name, &text).filter(|_| !text.contains(['{', '}'])) {
+                faults.fault(at(name), format!("`{name}` is `{text}`, where {wanted} is wanted"));
+            }
             *place = Some(target.fields.len());
             target.fields.push(Field { name, text: TemplateText { text, at: at(name).clone() }, rule: None });
         }
