@@ -170,7 +170,7 @@ impl Rig {
         let journal = Transit::new(views, 1000, 1 << 20, metrics.source("s"));
         let house = House { name: "n".into(), instance: "i".into(), metrics: Arc::clone(&metrics) };
         let spec = LinkSpec { broker, key: target().link, lazy: false, lanes };
-        let graves: Graves = Arc::new(|_, _| Ok(Buried { address: "grave".into(), fields: Box::default() }));
+        let graves: Graves = Arc::new(|_, _| Ok(Buried { address: "grave".into(), fields: Box::default(), received: None }));
         let board = Arc::new(Board::new(2, std::time::Instant::now()));
         let (stop, stopping) = watch::channel(false);
         tokio::spawn(LinkWorker::new(spec, journal.backlog(&[LANE, GRAVE]), house, graves, board).run(stopping));

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::{
-    Message, Property, RawMessage, Shape,
+    Message, RawMessage,
+    cloudevents::{Media, binary, media, structured},
     depth::{DEPTH_MAX, is_too_deep},
+    draft::{Draft, trimmed, undecodable, wrapped_body},
     identity::identify,
-    json,
     message::Payload,
     outline::{Member, Outline},
-    text::{Text, span},
+    text::span,
 };
 use crate::outcome::Reason;
 
@@ -57,10 +58,6 @@ impl Rejection {
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         Self { reason, detail: detail.into() }
     }
-
-    fn undecodable(detail: impl Into<String>) -> Self {
-        Self::new(Reason::Undecodable, detail)
-    }
 }
 
 /// A message that could not be decoded: body and carrier as they were, for the dead letter.
@@ -72,25 +69,15 @@ pub struct Undecoded {
     pub rejection: Rejection,
 }
 
-/// What was read of a message before it has its identity.
-struct Draft {
-    shape: Shape,
-    message_type: Text,
-    name: Text,
-    /// The event's own id.
-    id: Option<Text>,
-    /// The payload's `event_id`.
-    event_id: Option<Text>,
-    payload: Payload,
-    metadata: Option<std::ops::Range<u32>>,
-}
-
 /// Reads one message. `now_ms` is the wall clock, in milliseconds since the Unix epoch: the time it was first seen.
+///
+/// The order is: its size; a CloudEvent by its content type (a batch first) or by its four attributes among the headers; an envelope
+/// by its keys; else a bare payload. A pinned [`Decode`] skips what it does not name.
 pub fn decode(raw: RawMessage, rules: &DecodeRules, now_ms: i64) -> Result<Message, Box<Undecoded>> {
     match read(&raw, rules) {
         Ok(draft) => Ok(finish(raw, draft, rules, now_ms)),
         Err(rejection) => {
-            let draft = opaque(&raw);
+            let draft = Draft::opaque(&raw);
             Err(Box::new(Undecoded { message: finish(raw, draft, rules, now_ms), rejection }))
         }
     }
@@ -106,6 +93,8 @@ fn finish(raw: RawMessage, draft: Draft, rules: &DecodeRules, now_ms: i64) -> Me
         id: identity.id,
         payload: draft.payload,
         metadata: draft.metadata,
+        attributes: draft.attributes,
+        wrapped: draft.wrapped,
         received_ms: now_ms,
         raw,
     }
@@ -116,100 +105,77 @@ fn read(raw: &RawMessage, rules: &DecodeRules) -> Result<Draft, Rejection> {
     if size as u64 > rules.message_max.min(u64::from(u32::MAX)) {
         return Err(Rejection::new(Reason::Oversize, format!("{size} bytes, `message_max` is {}", rules.message_max)));
     }
-    let text = text(raw)?;
-    let outline = Outline::read(text).map_err(|error| Rejection::undecodable(format!("the body is not JSON: {error}")))?;
-    if is_too_deep(text.as_bytes()) {
-        return Err(Rejection::undecodable(format!("the body nests deeper than {DEPTH_MAX} levels")));
+    if matches!(rules.shape, Decode::Auto | Decode::CloudEvents)
+        && let Some(draft) = cloud_event(raw, rules)?
+    {
+        return Ok(draft);
     }
+    let (text, outline) = match document(raw) {
+        Ok(document) => document,
+        Err(Unread::NotJson(_)) if rules.any && matches!(rules.shape, Decode::Auto | Decode::Bare) => {
+            return Ok(Draft::wrapped(raw));
+        }
+        Err(unread) => return Err(unread.into()),
+    };
+    let unlike = |what: &str| Err(undecodable(format!("the body is no {what}, and `decode` says that it must be")));
     match (rules.shape, outline) {
-        (Decode::Auto | Decode::Envelope, Some(outline)) if outline.is_envelope() => envelope(raw, &outline),
-        (Decode::Auto | Decode::Bare, outline) => Ok(bare(raw, text, &outline.unwrap_or_default())),
-        (Decode::Envelope, _) => Err(Rejection::undecodable("the body is no envelope, and `decode` says that it must be")),
-        (Decode::CloudEvents | Decode::StandardWebhook, _) => Err(Rejection::undecodable("not a shape that `decode` allows")),
+        (Decode::Auto | Decode::Envelope, Some(outline)) if outline.is_envelope() => Draft::envelope(raw, &outline),
+        (Decode::Auto | Decode::Bare, outline) => Ok(Draft::bare(raw, text, &outline.unwrap_or_default())),
+        (Decode::Envelope, _) => unlike("envelope"),
+        (Decode::StandardWebhook, Some(outline)) => Draft::standard_webhook(raw, &outline),
+        (Decode::StandardWebhook, None) => unlike("Standard Webhook"),
+        (Decode::CloudEvents, Some(outline)) if outline.value(Member::SpecVersion).is_some() => structured(raw, text, rules.any),
+        (Decode::CloudEvents, _) => unlike("CloudEvent"),
     }
 }
 
-/// The body as text, without a byte order mark.
-fn text(raw: &RawMessage) -> Result<&str, Rejection> {
-    let text = std::str::from_utf8(&raw.body).map_err(|error| Rejection::undecodable(format!("the body is not UTF-8: {error}")))?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
-}
-
-fn envelope(raw: &RawMessage, outline: &Outline<'_>) -> Result<Draft, Rejection> {
-    let body = &raw.body;
-    let wanted = |member, key: &str| {
-        outline
-            .value(member)
-            .and_then(|value| string(body, value))
-            .ok_or_else(|| Rejection::undecodable(format!("`{key}` of the envelope is not text")))
-    };
-    let message_type = wanted(Member::MessageType, "message_type")?;
-    let name = wanted(Member::MessageName, "message_name")?;
-    let id = match outline.value(Member::MessageId) {
-        Some("null" | "\"\"") => None,
-        _ => Some(wanted(Member::MessageId, "message_id")?),
-    };
-    let metadata = match outline.value(Member::Metadata) {
-        None | Some("null") => None,
-        Some(value) if value.starts_with('{') => Some(span(body, value)),
-        Some(_) => return Err(Rejection::undecodable("`metadata` of the envelope is not an object")),
-    };
-    let payload = outline.value(Member::Payload).unwrap_or_default();
-    let event_id = if id.is_none() { super::field::child(payload, "event_id").and_then(|value| scalar(body, value)) } else { None };
-    let payload = Payload::Body(span(body, payload));
-    Ok(Draft { shape: Shape::Envelope, message_type, name, id, event_id, payload, metadata })
-}
-
-fn bare(raw: &RawMessage, text: &str, outline: &Outline<'_>) -> Draft {
-    let body = &raw.body;
-    let named = |member| outline.value(member).and_then(|value| string(body, value)).filter(|name| !name.within(body).is_empty());
-    let name = property(raw, Property::Name).or_else(|| named(Member::EventName)).or_else(|| named(Member::Event));
-    Draft {
-        shape: Shape::Bare,
-        message_type: property(raw, Property::Type).unwrap_or(Text::Fixed(DEFAULT_TYPE)),
-        name: name.unwrap_or(Text::Fixed(DEFAULT_NAME)),
-        id: None,
-        event_id: outline.value(Member::EventId).and_then(|value| scalar(body, value)),
-        payload: Payload::Body(span(body, text.trim_matches([' ', '\t', '\n', '\r']))),
-        metadata: None,
+/// A CloudEvent that its content type or its headers tell.
+fn cloud_event(raw: &RawMessage, rules: &DecodeRules) -> Result<Option<Draft>, Rejection> {
+    match media(raw) {
+        Media::Foreign(why) => Err(undecodable(why)),
+        Media::Structured => {
+            let (text, outline) = document(raw)?;
+            if outline.is_none() {
+                return Err(undecodable("not a CloudEvent: the body is no object"));
+            }
+            structured(raw, text, rules.any).map(Some)
+        }
+        Media::Other => {
+            let Some(event) = binary(raw)? else { return Ok(None) };
+            if raw.body.is_empty() {
+                return Ok(Some(event.draft(raw, Payload::Owned("null".into()), None)));
+            }
+            match document(raw) {
+                Ok((text, _)) => Ok(Some(event.draft(raw, Payload::Body(span(&raw.body, trimmed(text))), None))),
+                Err(Unread::NotJson(_)) if rules.any => {
+                    let (payload, media) = wrapped_body(raw);
+                    Ok(Some(event.draft(raw, payload, Some(media))))
+                }
+                Err(unread) => Err(unread.into()),
+            }
+        }
     }
 }
 
-/// The type of an event that names none.
-const DEFAULT_TYPE: &str = "notification_event";
-/// The name of an event that nothing names.
-const DEFAULT_NAME: &str = "Event";
+/// Why a body was not read as JSON.
+enum Unread {
+    NotJson(String),
+    TooDeep,
+}
 
-fn opaque(raw: &RawMessage) -> Draft {
-    Draft {
-        shape: Shape::Opaque,
-        message_type: property(raw, Property::Type).unwrap_or(Text::Fixed(DEFAULT_TYPE)),
-        name: property(raw, Property::Name).unwrap_or(Text::Fixed(DEFAULT_NAME)),
-        id: None,
-        event_id: None,
-        payload: Payload::Owned(raw.body.clone()),
-        metadata: None,
+impl From<Unread> for Rejection {
+    fn from(unread: Unread) -> Self {
+        undecodable(match unread {
+            Unread::NotJson(why) => format!("the body is not JSON: {why}"),
+            Unread::TooDeep => format!("the body nests deeper than {DEPTH_MAX} levels"),
+        })
     }
 }
 
-/// A property of the transport; an empty one is none.
-fn property(raw: &RawMessage, property: Property) -> Option<Text> {
-    raw.carrier.property(property).filter(|text| !text.is_empty()).map(|text| Text::owned(&text))
-}
-
-/// The text of a JSON string of the body: a span of it where nothing is escaped.
-fn string(body: &[u8], value: &str) -> Option<Text> {
-    match json::string(value)? {
-        std::borrow::Cow::Borrowed(inside) => Some(Text::Body(span(body, inside))),
-        std::borrow::Cow::Owned(text) => Some(Text::Owned(text.into())),
-    }
-}
-
-/// The text of a scalar of the body; an empty one is none.
-fn scalar(body: &[u8], value: &str) -> Option<Text> {
-    let text = match json::scalar(value)? {
-        std::borrow::Cow::Borrowed(inside) => Text::Body(span(body, inside)),
-        std::borrow::Cow::Owned(text) => Text::Owned(text.into()),
-    };
-    (!text.within(body).is_empty()).then_some(text)
+/// The body as a checked JSON document, without a byte order mark, and the top level of an object.
+fn document(raw: &RawMessage) -> Result<(&str, Option<Outline<'_>>), Unread> {
+    let text = std::str::from_utf8(&raw.body).map_err(|error| Unread::NotJson(error.to_string()))?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let outline = Outline::read(text).map_err(|error| Unread::NotJson(error.to_string()))?;
+    if is_too_deep(text.as_bytes()) { Err(Unread::TooDeep) } else { Ok((text, outline)) }
 }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::json;
 
 /// A path into a document: `a.b.0`, each step a key of an object or an index of an array.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,8 +43,8 @@ impl<'de> Visitor<'de> for Child<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut found = None;
-        while let Some(matches) = map.next_key_seed(Is(self.0))? {
-            if matches {
+        while let Some(key) = map.next_key::<&RawValue>()? {
+            if json::string(key.get()).is_some_and(|key| key == self.0) {
                 found = Some(map.next_value()?);
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -64,25 +66,26 @@ impl<'de> Visitor<'de> for Child<'_> {
     }
 }
 
-/// Compares a key without keeping it.
-struct Is<'s>(&'s str);
-
-impl<'de> DeserializeSeed<'de> for Is<'_> {
-    type Value = bool;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<bool, D::Error> {
-        input.deserialize_str(self)
-    }
+/// Every member of the object `json`, in order: its key and its value as they stand.
+pub(super) fn each_member<'a>(json: &'a str, each: impl FnMut(&'a str, &'a str)) {
+    let mut input = serde_json::Deserializer::from_str(json);
+    // As above: the document was checked, and the caller knows that it is an object.
+    let _ = input.deserialize_map(Members(each));
 }
 
-impl Visitor<'_> for Is<'_> {
-    type Value = bool;
+struct Members<F>(F);
+
+impl<'de, F: FnMut(&'de str, &'de str)> Visitor<'de> for Members<F> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
+        f.write_str("an object")
     }
 
-    fn visit_str<E>(self, key: &str) -> Result<bool, E> {
-        Ok(key == self.0)
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
+        while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
+            (self.0)(key.get(), value.get());
+        }
+        Ok(())
     }
 }

@@ -45,6 +45,11 @@ pub(super) fn string(json: &str) -> Option<Cow<'_, str>> {
     if inside.contains('\\') { serde_json::from_str(json).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
 }
 
+/// True for bytes that are one JSON value.
+pub(super) fn is_valid(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok())
+}
+
 /// A scalar as text: a string's text, a number or a boolean as it is spelled; `None` for null, arrays and objects.
 pub(super) fn scalar(json: &str) -> Option<Cow<'_, str>> {
     match json.as_bytes().first()? {

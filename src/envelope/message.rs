@@ -2,10 +2,12 @@
 
 use std::{borrow::Cow, ops::Range, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 
 use super::{
-    Path, Property, RawMessage,
+    HeaderValue, Path, Property, RawMessage,
+    cloudevents::Attributes,
     field::child,
     json,
     text::{Text, slice},
@@ -13,6 +15,8 @@ use super::{
 
 /// The header in which a message carries how many bridges it came through.
 pub(super) const HOPS_HEADER: &str = "rialto-hops";
+/// What the headers of a dead letter begin with.
+const DEAD_PREFIX: &str = "rialto-dead-";
 
 /// What a message was recognised as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,6 +55,10 @@ pub struct Message {
     pub(super) payload: Payload,
     /// The fifth key of an extended envelope, a JSON object.
     pub(super) metadata: Option<Range<u32>>,
+    /// What a CloudEvent says beside what an envelope holds.
+    pub(super) attributes: Option<Arc<Attributes>>,
+    /// The media type of a payload that is no JSON and travels wrapped.
+    pub(super) wrapped: Option<Text>,
     pub(super) received_ms: i64,
 }
 
@@ -110,13 +118,60 @@ impl Message {
 
     /// The message's own ordering key.
     pub fn key(&self) -> Option<Cow<'_, str>> {
-        self.raw.carrier.property(Property::Key).filter(|key| !key.is_empty())
+        let own = self.attribute("partitionkey").map(Cow::Borrowed);
+        own.or_else(|| self.raw.carrier.property(Property::Key).filter(|key| !key.is_empty()))
+    }
+
+    /// The headers that go along with it to a destination: all that its producer set, but for the traces of an earlier death, and for
+    /// the attributes of a CloudEvent, which would contradict what a destination gets in another form. A dead letter keeps the
+    /// attributes: [`Message::as_received`].
+    pub fn headers(&self, each: &mut dyn FnMut(&str, HeaderValue<'_>)) {
+        let attributes = self.attributes.as_deref();
+        self.raw.carrier.headers(&mut |name, value| {
+            if !name.starts_with(DEAD_PREFIX) && !attributes.is_some_and(|attributes| attributes.came_as(name)) {
+                each(name, value);
+            }
+        });
+    }
+
+    /// True where [`Message::headers`] keeps some back that [`Message::as_received`] would not.
+    pub fn withholds_headers(&self) -> bool {
+        self.attributes.as_ref().is_some_and(|attributes| attributes.came_as_headers())
+    }
+
+    /// The message as its source had it, for a dead letter: its payload is the whole body, and no header is an attribute.
+    #[must_use]
+    pub fn as_received(&self) -> Self {
+        let payload = Payload::Owned(self.raw.body.clone());
+        Self { shape: Shape::Opaque, payload, metadata: None, attributes: None, wrapped: None, ..self.clone() }
+    }
+
+    /// The media type of a payload that is no JSON.
+    pub fn media(&self) -> Option<&str> {
+        self.wrapped.as_ref().map(|media| media.within(&self.raw.body))
+    }
+
+    /// The media type and the base64 text of a payload that is no JSON.
+    pub(super) fn wrapped(&self) -> Option<(&str, Cow<'_, str>)> {
+        let media = self.media()?;
+        Some((media, child(self.payload_text()?, "data_base64").and_then(json::string)?))
+    }
+
+    /// Appends the payload; one that is no JSON as the bytes it is.
+    pub(super) fn push_data(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        let Some((_, base64)) = self.wrapped() else { return out.extend_from_slice(self.payload()) };
+        // What was wrapped here is base64; were it none, the wrapping itself would be the data.
+        if BASE64_STANDARD.decode_vec(base64.as_bytes(), out).is_err() {
+            out.truncate(start);
+            out.extend_from_slice(self.payload());
+        }
     }
 
     /// How many bridges it came through: header `rialto-hops`, or `hops` of an extended envelope, whichever is more. What is no
     /// number counts as none: the header is ours, and whoever else writes it can at most lift the limit for itself.
     pub fn hops(&self) -> u32 {
-        let header = self.raw.carrier.header(HOPS_HEADER).and_then(super::HeaderValue::to_text);
+        let header = self.raw.carrier.header(HOPS_HEADER).and_then(HeaderValue::to_text);
         let header = header.and_then(|text| text.parse().ok()).unwrap_or(0);
         let inside = self.metadata_field("hops").and_then(|text| text.parse().ok()).unwrap_or(0);
         header.max(inside)
@@ -126,26 +181,6 @@ impl Message {
     /// array or an object.
     pub fn field(&self, path: &Path) -> Option<Cow<'_, str>> {
         json::scalar(path.find(self.payload_text()?)?)
-    }
-
-    /// A key of the extended envelope's `metadata`, as text.
-    pub fn metadata(&self, key: &str) -> Option<Cow<'_, str>> {
-        self.metadata_field(key)
-    }
-
-    /// Appends the extended envelope's `metadata`, a JSON object.
-    pub(crate) fn write_metadata(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(self.metadata_json().unwrap_or("{}").as_bytes());
-    }
-
-    /// When the event happened, in RFC 3339.
-    pub(crate) fn time_text(&self) -> Option<String> {
-        Some(jiff::Timestamp::from_millisecond(self.time_ms()?).ok()?.to_string())
-    }
-
-    /// A key of the fifth key, `metadata`, as text.
-    pub(super) fn metadata_field(&self, key: &str) -> Option<Cow<'_, str>> {
-        json::scalar(child(self.metadata_json()?, key)?)
     }
 
     /// The fifth key as it stands.
@@ -173,6 +208,7 @@ impl Message {
         }
         if let Some(bytes) = rewrite.payload {
             message.payload = Payload::Owned(bytes);
+            message.wrapped = None;
         }
         message
     }

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer as _, IgnoredAny, MapAccess, Visitor};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::json;
 
 /// The members of an object that recognition and identity ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,11 +19,13 @@ pub(super) enum Member {
     EventName,
     Event,
     Type,
+    Timestamp,
     Data,
+    SpecVersion,
 }
 
 /// How many there are.
-const MEMBERS: usize = Member::Data as usize + 1;
+const MEMBERS: usize = Member::SpecVersion as usize + 1;
 
 impl Member {
     fn named(key: &str) -> Option<Self> {
@@ -35,7 +39,9 @@ impl Member {
             "event_name" => Self::EventName,
             "event" => Self::Event,
             "type" => Self::Type,
+            "timestamp" => Self::Timestamp,
             "data" => Self::Data,
+            "specversion" => Self::SpecVersion,
             _ => return None,
         })
     }
@@ -90,36 +96,14 @@ impl<'de> Visitor<'de> for Whole {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let mut outline = Outline::default();
-        while let Some(member) = map.next_key_seed(Key)? {
+        // A key is taken as it stands, like everything else: one that is no text (a lone surrogate) is legal JSON and passes.
+        while let Some(key) = map.next_key::<&RawValue>()? {
             outline.members += 1;
-            match member {
+            match json::string(key.get()).and_then(|key| Member::named(&key)) {
                 Some(member) => outline.values[member as usize] = Some(map.next_value()?),
                 None => drop(map.next_value::<IgnoredAny>()?),
             }
         }
         Ok(outline)
-    }
-}
-
-/// Names a key without keeping it.
-struct Key;
-
-impl<'de> DeserializeSeed<'de> for Key {
-    type Value = Option<Member>;
-
-    fn deserialize<D: serde::Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
-        input.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Key {
-    type Value = Option<Member>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a key")
-    }
-
-    fn visit_str<E>(self, key: &str) -> Result<Self::Value, E> {
-        Ok(Member::named(key))
     }
 }

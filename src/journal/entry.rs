@@ -168,10 +168,11 @@ impl Entry {
     /// The message, as the route transformed it; a dead letter is the message as it came.
     pub fn message(&self) -> &Message {
         let copy = self.copy();
-        match &copy.transformed {
-            Some(transformed) if self.burial.is_none() => transformed,
-            _ => self.original(),
-        }
+        let other = match &self.burial {
+            Some(burial) => &burial.letter.received,
+            None => &copy.transformed,
+        };
+        other.as_deref().unwrap_or_else(|| self.original())
     }
 
     /// The message as it came.

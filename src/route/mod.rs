@@ -5,6 +5,7 @@
 
 mod candidates;
 mod compiled;
+mod death;
 mod jq;
 mod matcher;
 mod routed;
@@ -16,9 +17,10 @@ mod word;
 
 pub use candidates::Candidate;
 pub use compiled::{DeadLetterLane, Destination, EventRules, Route, SourceContext};
+pub use death::Death;
 pub use jq::Jq;
 pub use matcher::{Matcher, Pattern};
-pub use routed::{Copy, Death, Fields, Idle, LaneId, Routed, Span};
+pub use routed::{Copy, Fields, Idle, LaneId, Routed, Span};
 pub use router::{Buried, GlobsTooLarge, Router};
 pub use rules::{Backoff, Breaker, DeadLetterTo, DeliveryRules, NoReceivers, Ordering, Unrouted};
 pub use template::Template;

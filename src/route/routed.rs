@@ -1,7 +1,8 @@
 //! A batch after routing: its messages, and one copy for every lane that takes one.
 
-use std::{borrow::Cow, ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc};
 
+use super::Death;
 use crate::{envelope::Message, outcome::Reason};
 
 /// A lane's index in its pipeline: one destination of one route.
@@ -69,52 +70,4 @@ pub enum Idle {
     Dropped(Reason),
     /// `dead_letter: native` or `unrouted: reject`: the source's broker gets it back.
     Rejected(Reason),
-}
-
-/// Why a message is dead: the `rialto-dead-*` headers of wire.md.
-#[derive(Debug, Clone)]
-pub struct Death {
-    /// The route that gave up; empty for a message that met none.
-    pub route: String,
-    /// The source it came from.
-    pub source: String,
-    /// The destination that would not have it; empty for a message that met none.
-    pub destination: String,
-    /// The closed-set reason.
-    pub reason: Reason,
-    /// In words: the broker's, or the rejection's.
-    pub error: String,
-    /// Tries that counted.
-    pub attempts: u32,
-    /// Milliseconds since the Unix epoch.
-    pub first_failed_at: i64,
-    /// Milliseconds since the Unix epoch.
-    pub last_failed_at: i64,
-    /// The address it was to go to.
-    pub original_address: String,
-    /// Where it stood in its source.
-    pub original_position: String,
-}
-
-impl Death {
-    /// How the names of its headers begin.
-    pub const PREFIX: &'static str = "rialto-dead-";
-
-    /// It as headers (wire.md, dead letters), each name without [`Death::PREFIX`]. What is not known is empty, and is left out where
-    /// the headers are written.
-    pub fn headers(&self) -> [(&'static str, Cow<'_, str>); 10] {
-        let number = |number: i64| Cow::Owned(number.to_string());
-        [
-            ("route", Cow::Borrowed(&*self.route)),
-            ("source", Cow::Borrowed(&*self.source)),
-            ("destination", Cow::Borrowed(&*self.destination)),
-            ("reason", Cow::Borrowed(self.reason.as_str())),
-            ("error", Cow::Borrowed(&*self.error)),
-            ("attempts", number(self.attempts.into())),
-            ("first-failed-at", number(self.first_failed_at)),
-            ("last-failed-at", number(self.last_failed_at)),
-            ("original-address", Cow::Borrowed(&*self.original_address)),
-            ("original-position", Cow::Borrowed(&*self.original_position)),
-        ]
-    }
 }

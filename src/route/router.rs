@@ -32,12 +32,14 @@ pub struct Router {
 pub struct GlobsTooLarge(String);
 
 /// A dead letter as rendered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Buried {
     /// The dead-letter lane's address.
     pub address: String,
     /// The rendered fields of its target, in the target's order.
     pub fields: Box<[Option<String>]>,
+    /// The message with all the headers it came with, where an ordinary copy goes without some of them.
+    pub received: Option<Arc<Message>>,
 }
 
 impl Router {
@@ -83,7 +85,7 @@ impl Router {
         let mut out = Routed::default();
         let (address, fields) = self.grave(lane, message, &mut out)?;
         let fields = fields.iter().map(|field| field.as_ref().map(|span| out.text(span).to_owned())).collect();
-        Ok(Buried { address: out.text(&address).to_owned(), fields })
+        Ok(Buried { address: out.text(&address).to_owned(), fields, received: received(message) })
     }
 
     fn grave(&self, lane: LaneId, message: &Message, into: &mut Routed) -> Result<(Span, Fields), Rejection> {
@@ -287,9 +289,8 @@ impl Case<'_> {
         // would get the message back.
         let (address, fields) = self.router.grave(lane, self.message, self.into).map_err(|_| Idle::Rejected(reason))?;
         let key = Pen { context: Context { message: self.message, source: &self.router.source }, into: self.into }.own_key();
-        let death = Some(Arc::new(death));
-        let headers = Box::default();
-        self.into.copies.push(Copy { message: self.index, lane, address, key, fields, headers, transformed: None, death });
+        let (headers, transformed, death) = (Box::default(), received(self.message), Some(Arc::new(death)));
+        self.into.copies.push(Copy { message: self.index, lane, address, key, fields, headers, transformed, death });
         Ok(())
     }
 
@@ -316,6 +317,11 @@ fn transform(route: &Route, tree: &Tree<'_>) -> Result<Transformed, Rejection> {
         return Ok(Transformed::Filtered);
     }
     route.transform.as_ref().map_or(Ok(Transformed::Unchanged), |transform| transform.transform(tree))
+}
+
+/// The message with all its headers, for a dead letter that would else go without some.
+fn received(message: &Message) -> Option<Arc<Message>> {
+    message.withholds_headers().then(|| Arc::new(message.as_received()))
 }
 
 /// Writes templates into the arena.

@@ -39,7 +39,7 @@ fn envelope(message: &Message) -> Result<Val, Rejection> {
         Val::obj(headers)
     };
     let mut metadata = Vec::new();
-    message.write_metadata(&mut metadata);
+    message.write_metadata(&mut metadata, None, message.hops(), &[]);
     let members = [
         ("message_type", text(message.message_type())),
         ("message_name", text(message.name())),

@@ -105,7 +105,7 @@ impl Word {
             Self::MessageName => Cow::Borrowed(message.name()),
             Self::MessageId => Cow::Borrowed(message.id()),
             Self::Key => message.key()?,
-            Self::Time => Cow::Owned(message.time_text()?),
+            Self::Time => message.event_time()?,
             Self::Carried(name) => message.raw().carrier.word(name)?,
             Self::Payload(path) => message.field(path)?,
             Self::Header(name) => message.raw().carrier.header(name).and_then(HeaderValue::to_text)?,

@@ -34,7 +34,7 @@ pub(super) fn of(outgoing: &Outgoing<'_>, set: Set<'_>) -> Result<BasicPropertie
     let carrier = &*message.raw().carrier;
     let original = outgoing.body == &*message.raw().body;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    let mut headers = headers_of(outgoing, carrier, original);
+    let mut headers = headers_of(outgoing, original);
     match short(message.id()) {
         Some(id) => properties = properties.with_message_id(id),
         None => {
@@ -84,9 +84,9 @@ pub(super) fn id_of(properties: &BasicProperties) -> &[u8] {
     }
 }
 
-fn headers_of(outgoing: &Outgoing<'_>, carrier: &dyn Carrier, original: bool) -> BTreeMap<ShortString, AMQPValue> {
+fn headers_of(outgoing: &Outgoing<'_>, original: bool) -> BTreeMap<ShortString, AMQPValue> {
     let mut headers = BTreeMap::new();
-    carrier.headers(&mut |name, value| {
+    outgoing.message.headers(&mut |name, value| {
         if travels(name, original)
             && let Some(name) = short(name)
         {

@@ -64,7 +64,7 @@ pub(super) fn add(key: &str, maxlen: Option<u64>, out: &Outgoing<'_>) -> Cmd {
     if let Some(correlation) = carrier.property(Property::CorrelationId) {
         field("correlation_id", correlation.as_bytes());
     }
-    carrier.headers(&mut |name, value| {
+    out.message.headers(&mut |name, value| {
         if !is_field(name) && !out.headers.iter().any(|(own, _)| *own == name) {
             write_header(&mut field, name, value);
         }
