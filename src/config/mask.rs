@@ -74,7 +74,7 @@ fn values_of_secrets(line: &str) -> Vec<Range<usize>> {
         let flow = before.contains(['{', '[']);
         let length = match value.chars().next() {
             Some(quote @ ('"' | '\'')) => value[1..].rfind(quote).map_or(value.len(), |end| end + 2),
-            Some(_) if flow => value.find([',', '}', ']']).unwrap_or(value.len()),
+            Some(_) if flow => value[..value.find([',', '}', ']']).unwrap_or(value.len())].trim_end().len(),
             _ => value.len(),
         };
         values.push(colon + 1 + blank..colon + 1 + blank + length);

@@ -41,7 +41,7 @@ fn reference() -> (String, Node) {
 
 /// Levels of one grammar count as one: a dead letter, `defaults` and `default_to` are destinations with fewer keys, and `event` may
 /// stand on a source or a route.
-fn of_grammar(level: String) -> String {
+fn of_grammar(level: &str) -> String {
     for destination in ["routes[].to[]", "routes[].dead_letter", "sources.*.dead_letter", "defaults", "default_to", "default_to[]"]
     {
         if level.trim_start_matches('.') == destination {
@@ -57,7 +57,7 @@ fn collect(node: &Node, level: &str, schemas: &[&Json], root: &Json, levels: &mu
     match node.value() {
         Value::List(items) => {
             let schemas: Vec<&Json> = objects.iter().filter_map(|schema| schema.get("items")).collect();
-            items.iter().for_each(|item| collect(item, &of_grammar(format!("{level}[]")), &schemas, root, levels));
+            items.iter().for_each(|item| collect(item, &of_grammar(&format!("{level}[]")), &schemas, root, levels));
         }
         Value::Map(_) => {
             let asked = node.asked();
@@ -77,7 +77,7 @@ fn collect(node: &Node, level: &str, schemas: &[&Json], root: &Json, levels: &mu
                     })
                     .collect();
                 let name = if asked.is_some() { key } else { "*" };
-                collect(child, &of_grammar(format!("{level}.{name}")), &schemas, root, levels);
+                collect(child, &of_grammar(&format!("{level}.{name}")), &schemas, root, levels);
             }
         }
         _ => {}

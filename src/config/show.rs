@@ -88,8 +88,11 @@ fn scalar_text(text: &str) -> String {
     let inner = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.' | '/');
     // YAML 1.1, which other tools still read, has more words for true, false and null than 1.2.
     let words = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
-    let plain = text.starts_with(|c: char| c.is_ascii_alphabetic())
+    let number = text.starts_with(|c: char| c.is_ascii_digit()) && !text.ends_with(|c: char| c.is_ascii_lowercase());
+    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
         && text.chars().all(inner)
+        && !number
+        && matches!(Node::scalar("", Span::outside(""), text).value(), Value::Str(_))
         && !words.contains(&text.to_ascii_lowercase().as_str());
     if plain { text.to_owned() } else { Json::from(text).to_string() }
 }

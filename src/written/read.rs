@@ -117,8 +117,9 @@ macro_rules! whole_numbers {
                 };
                 let fitting = Self::try_from(value).ok();
                 if fitting.is_none() {
-                    let text = format!("`{}` must be from {} to {}", node.name(), Self::MIN, Self::MAX);
-                    faults.fault(node.at(), text);
+                    // No whole number that YAML holds is too large for 64 bits.
+                    let range = if Self::BITS == u64::BITS { "0 or more".to_owned() } else { format!("from {} to {}", Self::MIN, Self::MAX) };
+                    faults.fault(node.at(), format!("`{}` must be {range}", node.name()));
                 }
                 fitting
             }

@@ -72,6 +72,7 @@ fn whole_numbers_have_ranges() {
     assert_eq!(read::<u16>(&scalar("65536")).unwrap_err(), "`key` must be from 0 to 65535 / -");
     assert_eq!(read::<u32>(&scalar("-1")).unwrap_err(), "`key` must be from 0 to 4294967295 / -");
     assert_eq!(read::<u32>(&scalar("1_000")).unwrap_err(), "`key` is text, where a whole number is expected / write `1000`");
+    assert_eq!(read::<u64>(&scalar("-1")).unwrap_err(), "`key` must be 0 or more / -");
     assert_eq!(read::<u64>(&scalar("1.5")).unwrap_err(), "`key` is a number, where a whole number is expected / -");
     assert_eq!(read::<usize>(&scalar("0x10")), Ok(16));
 }

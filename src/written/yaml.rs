@@ -69,6 +69,11 @@ fn syntax_hint(text: &str, at: &Span) -> Option<String> {
         Some(reserved @ ('@' | '`' | '%')) => return Some(format!("quote it: YAML reserves `{reserved}`")),
         _ => {}
     }
+    // In a flow collection the comment swallows its end, and the parser stumbles over the next line.
+    let before = text.lines().take(at.line.saturating_sub(1)).filter(|line| !line.trim().is_empty()).last();
+    if [before, Some(line)].into_iter().flatten().any(|line| line.contains(['{', '[']) && line.contains(": #")) {
+        return Some("quote it: a bare `#` starts a comment".to_owned());
+    }
     let braced = |rest: &str| {
         rest.starts_with(|c: char| c.is_ascii_alphabetic()) && rest.split_once('}').is_some_and(|(name, _)| !name.contains(": "))
     };
@@ -317,7 +322,8 @@ fn as_key(node: &Node, entries: &IndexMap<String, (Span, Node)>, faults: &mut Pr
         }
         return Key::Refused;
     };
-    if name == "<<" {
+    // In quotes it is a key like any other.
+    if name == "<<" && node.at().bytes.len() == name.len() {
         return Key::Merge;
     }
     if let Some((first, _)) = entries.get(name) {

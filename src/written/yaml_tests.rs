@@ -142,6 +142,7 @@ fn syntax_that_quotes_would_mend_says_so() {
         ("to: {message_type}:{message_id}\n", "quote it: YAML gives braces a meaning of its own"),
         ("routing_key: *\n", "quote it: a bare `*` starts an alias"),
         ("routing_key: *.orders\n", "quote it: a bare `*` starts an alias"),
+        ("a: { routing_key: # }\nb: 1\n", "quote it: a bare `#` starts a comment"),
         ("name: @x\n", "quote it: YAML reserves `@`"),
         ("brokers:\n\tmq: x\n", "indent with spaces: YAML forbids tabs there"),
     ];
@@ -213,7 +214,7 @@ proptest! {
     #[test]
     fn json_texts_survive(keys in prop::collection::btree_map("\\PC{1,12}", "\\PC{0,20}", 0..8)) {
         let root = good(&serde_json::to_string(&keys).unwrap());
-        for (key, text) in keys.iter().filter(|(key, _)| *key != "<<") {
+        for (key, text) in &keys {
             prop_assert_eq!(root.peek(key).unwrap().value(), &Value::Str(text.clone()));
         }
     }

@@ -1,6 +1,11 @@
 //! Every key of the configuration that belongs to no kind of broker, with what it means and its default.
 
-#![expect(dead_code, reason = "only the schemas of these types are read")]
+#![expect(
+    dead_code,
+    clippy::zero_sized_map_values,
+    clippy::struct_field_names,
+    reason = "only the schemas of these types are read, and their names are the keys"
+)]
 
 use std::collections::BTreeMap;
 
