@@ -1,5 +1,6 @@
 //! One integration binary: a module per promise.
 
 mod amqp;
+mod cli;
 mod config;
 mod redis;

@@ -15,7 +15,7 @@ mod publisher;
 mod server;
 mod stream;
 
-pub(crate) use server::Server;
+pub(crate) use server::{Server, free_port};
 
 /// The process that the tests pretend to be.
 pub(crate) fn house() -> House {
