@@ -10,10 +10,14 @@ use rialto::{
     written::{Node, Problems, parse},
 };
 
+mod cluster;
 mod pipeline;
 mod publisher;
+mod pubsub;
+mod replicas;
 mod server;
 mod stream;
+mod trouble;
 
 pub(crate) use server::{Server, free_port};
 
@@ -64,6 +68,17 @@ pub(crate) fn message(body: &str) -> Message {
 /// One message to one address, nothing else.
 pub(crate) fn outgoing<'a>(target: &'a Target, message: &'a Message, address: &'a str, body: &'a str) -> Outgoing<'a> {
     Outgoing { target, message, address, key: "", body: body.as_bytes(), content_type: "", headers: &[], fields: &[] }
+}
+
+/// Waits until something has become true.
+pub(crate) async fn until(mut true_by_then: impl FnMut() -> bool) {
+    for _ in 0..500 {
+        if true_by_then() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("it did not become true within ten seconds");
 }
 
 /// Sends one batch and waits for its outcomes.

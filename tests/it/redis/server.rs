@@ -35,6 +35,14 @@ impl Server {
         panic!("no redis-server came up: is `redis-server` in PATH, or RIALTO_TEST_REDIS_SERVER set?");
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
@@ -43,6 +51,25 @@ impl Server {
     pub(crate) fn kill(&mut self) {
         self.child.kill().expect("a running server");
         self.child.wait().expect("a killed server");
+    }
+
+    /// Freezes it, as a network that swallows everything would look.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+    }
+
+    pub(crate) fn thaw(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("`kill` in PATH").success());
+    }
+
+    /// Changes what it is started with next.
+    pub(crate) fn options(&mut self, options: &[&str]) {
+        self.options = options.iter().map(|&option| option.to_owned()).collect();
     }
 
     /// Starts it again on the same port and directory.

@@ -8,7 +8,7 @@ use rialto::{
     outcome::{Reason, Verdict},
 };
 
-use super::{Server, broker, house, origin, pipeline::Pipeline};
+use super::{Server, broker, house, origin, pipeline::Pipeline, until};
 
 fn add(server: &Server, body: &str) -> String {
     server.run(&["XADD", "s", "*", "body", body])
@@ -16,17 +16,6 @@ fn add(server: &Server, body: &str) -> String {
 
 fn pending(server: &Server) -> u64 {
     server.run::<(u64, redis::Value, redis::Value, redis::Value)>(&["XPENDING", "s", "rialto"]).0
-}
-
-/// A reply is on its way when a ticket is settled; this waits for it.
-async fn until(mut true_by_then: impl FnMut() -> bool) {
-    for _ in 0..200 {
-        if true_by_then() {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("it did not become true within four seconds");
 }
 
 #[tokio::test]
