@@ -8,6 +8,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use super::{
     answers,
     carrier::EntryId,
+    group::lag,
     stream::{Book, Group, LATE},
     wire::Connection,
 };
@@ -15,6 +16,7 @@ use crate::{
     broker::{Ended, SourceError},
     intake::{FeedEnd, Receipts},
     outcome::Reason,
+    telemetry::SourceMetrics,
 };
 
 /// What we hold is claimed anew this often, so that no peer takes it for a dead one's.
@@ -27,7 +29,13 @@ const PING_EVERY: Duration = Duration::from_secs(2);
 const IDS_MAX: usize = 500;
 
 /// Acknowledges until the feed ends.
-pub(super) async fn run(group: &Group, connection: &Connection, book: &Book, mut receipts: Receipts) -> Result<Ended, SourceError> {
+pub(super) async fn run(
+    group: &Group,
+    connection: &Connection,
+    book: &Book,
+    mut receipts: Receipts,
+    metrics: &SourceMetrics,
+) -> Result<Ended, SourceError> {
     let every = |period: Duration| {
         let mut ticks = interval_at(Instant::now() + period, period);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -50,17 +58,25 @@ pub(super) async fn run(group: &Group, connection: &Connection, book: &Book, mut
             _ = renew.tick() => {
                 let ids: Vec<EntryId> = book.held().ids().collect();
                 send(connection, &ids, |ids| group.renew(ids)).await?;
+                if let Some(lag) = lag(&ask(connection, &group.info()).await?, &group.name) {
+                    metrics.lag(lag);
+                }
             }
             _ = ping.tick() => {
-                let mut requests = connection.requests.clone();
-                match tokio::time::timeout(LATE, requests.send_packed_command(&redis::cmd("PING"))).await {
-                    Ok(Ok(Value::ServerError(error))) => return Err(refused(&error)),
-                    Ok(Ok(_)) => {}
-                    Ok(Err(error)) => return Err(answers::source_error(&error)),
-                    Err(_) => return Err(SourceError { reason: Reason::Timeout, detail: "PING was not answered in time".into() }),
+                if let Value::ServerError(error) = ask(connection, &redis::cmd("PING")).await? {
+                    return Err(refused(&error));
                 }
             }
         }
+    }
+}
+
+/// One small question, whose answer may be an error.
+async fn ask(connection: &Connection, command: &Cmd) -> Result<Value, SourceError> {
+    let mut requests = connection.requests.clone();
+    match tokio::time::timeout(LATE, requests.send_packed_command(command)).await {
+        Ok(answer) => answer.map_err(|error| answers::source_error(&error)),
+        Err(_) => Err(SourceError { reason: Reason::Timeout, detail: "the server did not answer in time".into() }),
     }
 }
 
@@ -100,6 +116,10 @@ impl Group {
             command.arg(id.to_string());
         }
         command
+    }
+
+    fn info(&self) -> Cmd {
+        redis::cmd("XINFO").arg("GROUPS").arg(&*self.key).take()
     }
 
     /// `JUSTID` sends no bodies and counts no delivery.

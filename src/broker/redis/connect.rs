@@ -9,10 +9,12 @@ use super::{
     answers::kind_of,
     servers::{Form, Place, Servers},
     settings::{Access, Login, Settings},
-    tls::{self, Tls},
-    wire::{Greeting, Wire},
+    wire::{Encryption, Greeting, Wire},
 };
-use crate::{broker::OpenError, outcome::Reason};
+use crate::{
+    broker::{OpenError, tls::Tls},
+    outcome::Reason,
+};
 
 /// Bounds one opening, all its servers together.
 pub(super) const OPEN_WITHIN: Duration = Duration::from_secs(10);
@@ -33,7 +35,7 @@ pub(super) enum Purpose {
 #[derive(Debug)]
 pub(super) struct Dialer {
     access: Access,
-    tls: Option<Tls>,
+    encryption: Option<Encryption>,
     name: String,
 }
 
@@ -41,12 +43,12 @@ impl Dialer {
     /// Reads the URL's, password's and certificates' files anew. `name` becomes the client's name.
     pub(super) fn new(settings: &Settings, name: &str) -> Result<Self, OpenError> {
         let access = settings.access().map_err(|detail| OpenError { reason: Reason::Link, detail })?;
-        let tls = access
-            .servers
-            .tls
-            .then(|| tls::tls(settings.tls.as_ref().unwrap_or(&super::settings::TlsFiles::default())))
-            .transpose()?;
-        Ok(Self { access, tls, name: name.to_owned() })
+        let encryption = match (&settings.tls, access.servers.tls) {
+            (_, false) => None,
+            (Some(tls), true) => Some(Encryption::new(tls)?),
+            (None, true) => Some(Encryption::new(&Tls::default())?),
+        };
+        Ok(Self { access, encryption, name: name.to_owned() })
     }
 
     /// The servers as configured.
@@ -60,7 +62,7 @@ impl Dialer {
     }
 
     async fn login(&self, place: &Place, login: &Login, db: u32) -> Result<(Wire, Greeting), OpenError> {
-        let mut wire = Wire::dial(place, self.tls.as_ref()).await?;
+        let mut wire = Wire::dial(place, self.encryption.as_ref()).await?;
         let greeting = wire.greet(login, db, self.access.servers.resp3, &self.name).await?;
         Ok((wire, greeting))
     }

@@ -72,9 +72,22 @@ pub(super) async fn last_generated(wire: &mut Wire, key: &str) -> Result<EntryId
 /// How far the group has been delivered.
 async fn delivered(wire: &mut Wire, key: &str, group: &str) -> Result<EntryId, OpenError> {
     let reply = wire.ask(redis::cmd("XINFO").arg("GROUPS").arg(key).take(), "XINFO GROUPS").await?;
-    let Value::Array(groups) = &reply else { return Err(odd(wire.place(), &reply)) };
-    let ours = groups.iter().find(|info| matches!(field(info, "name"), Some(Value::BulkString(name)) if name == group.as_bytes()));
-    ours.and_then(|info| field(info, "last-delivered-id")).and_then(id).ok_or_else(|| odd(wire.place(), &reply))
+    of_group(&reply, group, "last-delivered-id").and_then(id).ok_or_else(|| odd(wire.place(), &reply))
+}
+
+/// What the reply to `XINFO GROUPS` says of one group.
+fn of_group<'a>(reply: &'a Value, group: &str, what: &str) -> Option<&'a Value> {
+    let Value::Array(groups) = reply else { return None };
+    let ours = |info: &&Value| matches!(field(info, "name"), Some(Value::BulkString(name)) if name == group.as_bytes());
+    groups.iter().find(ours).and_then(|info| field(info, what))
+}
+
+/// Entries that the group was not given yet; the server tells since 7.0, and not where it lost count (after deletions).
+pub(super) fn lag(reply: &Value, group: &str) -> Option<u64> {
+    match of_group(reply, group, "lag")? {
+        Value::Int(lag) => u64::try_from(*lag).ok(),
+        _ => None,
+    }
 }
 
 fn id(value: &Value) -> Option<EntryId> {
@@ -85,7 +98,7 @@ fn id(value: &Value) -> Option<EntryId> {
 }
 
 /// A value in a reply of names and values: a map in RESP3, a flat list in RESP2.
-pub(super) fn field<'a>(reply: &'a Value, name: &str) -> Option<&'a Value> {
+fn field<'a>(reply: &'a Value, name: &str) -> Option<&'a Value> {
     let is = |key: &Value| matches!(key, Value::BulkString(key) if key == name.as_bytes());
     match reply {
         Value::Map(entries) => entries.iter().find(|(key, _)| is(key)).map(|(_, value)| value),

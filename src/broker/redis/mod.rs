@@ -28,8 +28,10 @@ mod slot;
 mod stream;
 mod tap;
 mod target;
-mod tls;
 mod wire;
+
+#[cfg(test)]
+mod tests;
 
 /// The kind.
 pub static KIND: Kind = Kind {

@@ -1,11 +1,12 @@
 //! The settings of a broker: `brokers: { live: redis://… }` and its long form.
 
-use std::path::PathBuf;
-
 use schemars::JsonSchema;
 
 use super::servers::{Form, Servers};
-use crate::written::{FromNode, Node, Problems, Secret, Urls};
+use crate::{
+    broker::tls::Tls,
+    written::{FromNode, Node, Problems, Secret, Urls},
+};
 
 /// A broker's settings, checked.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,7 @@ pub(super) struct Settings {
     resp3: Option<bool>,
     cluster: bool,
     /// Set where a `tls` block is written; its absence leaves the choice to the URL's scheme.
-    pub(super) tls: Option<TlsFiles>,
+    pub(super) tls: Option<Tls>,
 }
 
 /// Who we are.
@@ -29,19 +30,6 @@ pub(super) struct Login {
     pub(super) username: Option<String>,
     /// Its password, or the file that holds it.
     pub(super) password: Option<Secret>,
-}
-
-/// The `tls` block.
-#[derive(Debug, Clone, Default)]
-pub(super) struct TlsFiles {
-    /// PEM of the authorities to trust instead of the system's.
-    pub(super) ca: Option<PathBuf>,
-    /// PEM of our certificate chain and its key.
-    pub(super) client: Option<(PathBuf, PathBuf)>,
-    /// The name to ask for and to check, instead of the host's.
-    pub(super) server_name: Option<String>,
-    /// Trusts anybody.
-    pub(super) insecure: bool,
 }
 
 /// Everything an opening needs, with `url_file` read.
@@ -88,7 +76,7 @@ impl Settings {
             db: node.opt("db", faults),
             resp3: node.choice("protocol", &[("2", false), ("3", true)], faults),
             cluster: node.get("cluster", false, faults),
-            tls: node.child("tls").and_then(|tls| read_tls(tls, faults)),
+            tls: node.child("tls").map(|tls| Tls::read(tls, faults)),
         };
         if let Some(sentinel) = sentinel {
             sentinel.finish(faults);
@@ -163,25 +151,6 @@ impl Settings {
 
 fn read_login(node: &Node, faults: &mut Problems) -> Login {
     Login { username: node.opt("username", faults), password: node.secret("password", faults) }
-}
-
-fn read_tls(tls: &Node, faults: &mut Problems) -> Option<TlsFiles> {
-    let (ca, cert, key) = (tls.file("ca_file", faults), tls.file("cert_file", faults), tls.file("key_file", faults));
-    let client = cert.zip(key);
-    if client.is_none() && (tls.peek("cert_file").is_some() != tls.peek("key_file").is_some()) {
-        faults.fault(tls.at(), "`cert_file` and `key_file` come together");
-    }
-    let server_name = tls.opt("server_name", faults);
-    let insecure = tls.get("insecure_skip_verify", false, faults);
-    let accepted = tls.get("i_accept_interception", false, faults);
-    tls.finish(faults);
-    if insecure && !accepted {
-        faults
-            .fault(tls.at(), "`insecure_skip_verify` lets anybody read and change what is sent")
-            .hint("it needs `i_accept_interception: true` beside it");
-        return None;
-    }
-    Some(TlsFiles { ca, client, server_name, insecure })
 }
 
 /// The long form, for editors.

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use redis::{Cmd, Value};
 
 use super::{
-    answers,
+    acker, answers,
     carrier::{Entry, EntryId},
     held::{Held, Mark},
     wire::Connection,
@@ -84,7 +84,7 @@ impl Source for StreamSource {
         let (offers, receipts) = intake.open();
         let book = Book { held: Mutex::default(), mark: Arc::clone(&self.mark) };
         let reading = Reader { source: &self, book: &book, size_max: READ_BYTES / COUNT_MAX }.run(offers, &intake);
-        let acking = super::acker::run(&self.group, &self.acker, &book, receipts);
+        let acking = acker::run(&self.group, &self.acker, &book, receipts, intake.metrics());
         tokio::pin!(reading, acking);
         tokio::select! {
             biased;
@@ -232,7 +232,7 @@ impl Reader<'_> {
         if largest > 0 {
             self.size_max = largest;
         }
-        super::acker::acknowledge(&self.source.group, &self.source.acker, &gone).await?;
+        acker::acknowledge(&self.source.group, &self.source.acker, &gone).await?;
         Ok(batch)
     }
 }

@@ -3,11 +3,11 @@
 //! The crate's own dialling cannot name another TLS server name, keep a pub/sub buffer within a bound, or tell a name that does not
 //! resolve from a port nobody listens on; so connections are made here, and the crate speaks RESP on them.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error::Error, fmt, io, sync::Arc, time::Duration};
 
 use futures_util::{SinkExt, StreamExt};
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, Value, ValueCodec, aio::MultiplexedConnection};
-use rustls::pki_types::ServerName;
+use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value, ValueCodec, aio::MultiplexedConnection};
+use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpStream, UnixStream},
@@ -18,8 +18,11 @@ use tokio_util::{
     task::AbortOnDropHandle,
 };
 
-use super::{answers, servers::Place, settings::Login, tls::Tls};
-use crate::{broker::OpenError, outcome::Reason};
+use super::{answers, servers::Place, settings::Login};
+use crate::{
+    broker::{OpenError, tls::Tls},
+    outcome::Reason,
+};
 
 /// A command that is not answered in this time may still have run: the link ends, and what was in flight is unknown. The crate's own
 /// default is half a second, which a busy server's fork exceeds.
@@ -39,6 +42,21 @@ pub(super) struct Wire {
     place: Place,
 }
 
+/// What a TLS handshake needs.
+#[derive(Debug)]
+pub(super) struct Encryption {
+    config: Arc<ClientConfig>,
+    tls: Tls,
+}
+
+impl Encryption {
+    /// Reads the certificates' files.
+    pub(super) fn new(tls: &Tls) -> Result<Self, OpenError> {
+        let config = tls.client_config().map_err(|detail| OpenError { reason: Reason::Tls, detail })?;
+        Ok(Self { config, tls: tls.clone() })
+    }
+}
+
 /// What the server said of itself.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Greeting {
@@ -56,14 +74,14 @@ impl fmt::Debug for Wire {
 
 impl Wire {
     /// Connects. The caller bounds the time.
-    pub(super) async fn dial(place: &Place, tls: Option<&Tls>) -> Result<Self, OpenError> {
+    pub(super) async fn dial(place: &Place, encryption: Option<&Encryption>) -> Result<Self, OpenError> {
         let socket: Box<dyn Socket> = match place {
             Place::Unix(path) => Box::new(UnixStream::connect(path).await.map_err(|error| fault(Reason::Link, place, &error))?),
             Place::Tcp(host, port) => {
                 let tcp = dial_tcp(place, host, *port).await?;
-                match tls {
+                match encryption {
                     // A handshake is large, and most connections have none.
-                    Some(tls) => Box::pin(encrypt(place, host, tcp, tls)).await?,
+                    Some(encryption) => Box::pin(encrypt(place, host, tcp, encryption)).await?,
                     None => Box::new(tcp),
                 }
             }
@@ -82,14 +100,14 @@ impl Wire {
         for command in commands {
             command.write_packed_command(&mut packed);
         }
-        self.framed.send(packed).await.map_err(|error| fault(Reason::Link, &self.place, &error))
+        self.framed.send(packed).await.map_err(|error| fault(reason(&error), &self.place, &error))
     }
 
     /// The next value, an error answer included. Cancel-safe.
     pub(super) async fn next(&mut self) -> Result<Value, OpenError> {
         match self.framed.next().await {
             Some(Ok(value)) => Ok(value),
-            Some(Err(error)) => Err(fault(Reason::Link, &self.place, &error)),
+            Some(Err(error)) => Err(fault(reason(&error), &self.place, &error)),
             None => Err(fault(Reason::Link, &self.place, &"the connection was closed")),
         }
     }
@@ -217,11 +235,18 @@ async fn dial_tcp(place: &Place, host: &str, port: u16) -> Result<TcpStream, Ope
     Err(last.map_or_else(|| fault(Reason::Dns, place, &"the name has no address"), |error| fault(Reason::Link, place, &error)))
 }
 
-async fn encrypt(place: &Place, host: &str, socket: TcpStream, tls: &Tls) -> Result<Box<dyn Socket>, OpenError> {
-    let name = tls.server_name.as_deref().unwrap_or(host);
-    let name = ServerName::try_from(name.to_owned()).map_err(|error| fault(Reason::Tls, place, &error))?;
-    let socket = TlsConnector::from(Arc::clone(&tls.config)).connect(name, socket).await;
+async fn encrypt(place: &Place, host: &str, socket: TcpStream, encryption: &Encryption) -> Result<Box<dyn Socket>, OpenError> {
+    let name = ServerName::try_from(encryption.tls.name_for(host).to_owned()).map_err(|error| fault(Reason::Tls, place, &error))?;
+    let socket = TlsConnector::from(Arc::clone(&encryption.config)).connect(name, socket).await;
     Ok(Box::new(socket.map_err(|error| fault(Reason::Tls, place, &error))?))
+}
+
+/// In TLS 1.3 a server judges our certificate after the handshake: its alert comes with the first read.
+fn reason(error: &RedisError) -> Reason {
+    let io = error.source().and_then(|source| source.downcast_ref::<Arc<dyn Error + Send + Sync>>());
+    let io = io.and_then(|inner| inner.downcast_ref::<io::Error>());
+    let tls = io.and_then(io::Error::get_ref).is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>);
+    if tls { Reason::Tls } else { Reason::Link }
 }
 
 fn fault(reason: Reason, place: &Place, error: &dyn fmt::Display) -> OpenError {

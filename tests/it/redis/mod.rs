@@ -11,6 +11,7 @@ use rialto::{
 };
 
 mod cluster;
+mod doors;
 mod pipeline;
 mod publisher;
 mod pubsub;
