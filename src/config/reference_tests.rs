@@ -57,7 +57,9 @@ fn collect(node: &Node, level: &str, schemas: &[&Json], root: &Json, levels: &mu
     match node.value() {
         Value::List(items) => {
             let schemas: Vec<&Json> = objects.iter().filter_map(|schema| schema.get("items")).collect();
-            items.iter().for_each(|item| collect(item, &of_grammar(&format!("{level}[]")), &schemas, root, levels));
+            for item in items {
+                collect(item, &of_grammar(&format!("{level}[]")), &schemas, root, levels);
+            }
         }
         Value::Map(_) => {
             let asked = node.asked();

@@ -187,12 +187,19 @@ impl Node {
 
     /// The child under `key`, which does not count as asked for.
     pub fn peek(&self, key: &str) -> Option<&Node> {
-        self.written().find(|(name, ..)| *name == key).map(|(.., node)| node)
+        self.entry(key).map(|(_, node)| node)
     }
 
     /// Where `key` itself stands, if it is written.
     pub fn key_at(&self, key: &str) -> Option<&Span> {
-        self.written().find(|(name, ..)| *name == key).map(|(_, at, _)| at)
+        self.entry(key).map(|(at, _)| at)
+    }
+
+    fn entry(&self, key: &str) -> Option<&(Span, Node)> {
+        match &self.value {
+            Value::Map(entries) => entries.get(key),
+            _ => None,
+        }
     }
 
     /// The value under `key`; `None` where it is absent, or after a fault.
