@@ -3,4 +3,6 @@
 mod amqp;
 mod cli;
 mod config;
+mod conformance;
 mod redis;
+mod support;

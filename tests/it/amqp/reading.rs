@@ -9,19 +9,20 @@ use rialto::{
 };
 use tokio::time::{Instant, sleep, timeout};
 
-use super::{Rabbit, Running, bodies, broker, house, origin, unique};
+use super::{Rabbit, numbers, unique};
+use crate::support::{Running, accept, bodies, house, origin};
 
 #[tokio::test]
 async fn what_settles_is_gone_and_what_does_not_comes_again() {
     let rabbit = Rabbit::connect().await;
     let queue = rabbit.queue().await;
-    rabbit.fill(&queue, 10).await;
-    let broker = broker(&rabbit.url);
+    rabbit.fill(&queue, &numbers(10)).await;
+    let broker = rabbit.broker();
     let origin = origin(&*broker, &queue);
 
     let mut running = Running::open(&*origin, 100).await;
     let batches = running.collect(10).await;
-    assert_eq!(bodies(&batches), (0..10).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(bodies(&batches), numbers(10));
     let mut index = 0;
     for batch in batches {
         for at in 0..batch.batch.len() {
@@ -32,7 +33,7 @@ async fn what_settles_is_gone_and_what_does_not_comes_again() {
         }
         drop(batch);
     }
-    assert_eq!(running.end().await.expect("an orderly end"), Ended::Abandoned);
+    assert_eq!(running.close().await.expect("an orderly end"), Ended::Abandoned);
 
     let left: Vec<_> = rabbit.drain(&queue).await.into_iter().map(|m| String::from_utf8(m.delivery.data).unwrap()).collect();
     assert_eq!(left, ["1", "3", "5", "7", "9"]);
@@ -42,8 +43,8 @@ async fn what_settles_is_gone_and_what_does_not_comes_again() {
 async fn a_drained_source_leaves_nothing_behind() {
     let rabbit = Rabbit::connect().await;
     let queue = rabbit.queue().await;
-    rabbit.fill(&queue, 1000).await;
-    let broker = broker(&rabbit.url);
+    rabbit.fill(&queue, &numbers(1000)).await;
+    let broker = rabbit.broker();
     let origin = origin(&*broker, &queue);
     let mut running = Running::open(&*origin, 5000).await;
     let batches = running.collect(1000).await;
@@ -51,20 +52,18 @@ async fn a_drained_source_leaves_nothing_behind() {
     running.closer.close();
     sleep(Duration::from_millis(100)).await;
     for batch in batches {
-        for at in 0..batch.batch.len() {
-            batch.ticket.settle(at as u32, Verdict::Accepted);
-        }
+        accept(&batch);
     }
-    assert_eq!(running.end().await.expect("an orderly end"), Ended::Drained);
+    assert_eq!(running.close().await.expect("an orderly end"), Ended::Drained);
     assert_eq!(rabbit.ready(&queue).await, 0);
 }
 
 #[tokio::test]
 async fn a_missing_queue_is_named() {
     let rabbit = Rabbit::connect().await;
-    let broker = broker(&rabbit.url);
+    let broker = rabbit.broker();
     let missing = unique("missing");
-    let fault = origin(&*broker, &missing).open(&house("x")).await.err().expect("no such queue");
+    let fault = origin(&*broker, &missing).open(&house()).await.err().expect("no such queue");
     assert_eq!(fault.reason, Reason::Unroutable, "{fault}");
     assert!(fault.detail.contains(&missing), "{fault}");
 }
@@ -73,7 +72,7 @@ async fn a_missing_queue_is_named() {
 async fn a_deleted_queue_ends_the_incarnation_within_five_seconds() {
     let rabbit = Rabbit::connect().await;
     let queue = rabbit.queue().await;
-    let broker = broker(&rabbit.url);
+    let broker = rabbit.broker();
     let running = Running::open(&*origin(&*broker, &queue), 10).await;
     sleep(Duration::from_millis(300)).await;
     let deleted = Instant::now();
@@ -90,7 +89,7 @@ async fn properties_and_words_are_read_in_place() {
     let properties =
         BasicProperties::default().with_message_id("id-1".into()).with_type("Joined".into()).with_timestamp(1_700_000_000);
     rabbit.put(&queue, b"{}", properties).await;
-    let broker = broker(&rabbit.url);
+    let broker = rabbit.broker();
     let mut running = Running::open(&*origin(&*broker, &queue), 10).await;
     let batch = running.next().await;
     let carrier = &batch.batch[0].carrier;

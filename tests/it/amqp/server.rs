@@ -2,7 +2,10 @@
 
 use std::{
     process::Command,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
 };
 
 use lapin::{
@@ -13,6 +16,9 @@ use lapin::{
     },
     types::FieldTable,
 };
+use rialto::broker::{Broker, amqp::KIND};
+
+use crate::support;
 
 /// Told to whoever runs the tests without servers: nothing is ever skipped.
 const HOW: &str = "start the servers with `eval \"$(tests/brokers/up)\"`, or run `tests/run`";
@@ -31,6 +37,11 @@ impl Rabbit {
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
         Self { url, channel, _connection: connection }
+    }
+
+    /// The same server, as Rialto is told of it.
+    pub(crate) fn broker(&self) -> Arc<dyn Broker> {
+        support::broker(&KIND, &self.url)
     }
 
     /// A fresh durable queue.
@@ -68,16 +79,14 @@ impl Rabbit {
         assert!(confirm.expect("published").await.expect("confirmed").is_ack());
     }
 
-    /// Publishes `count` bodies `0..count`.
-    pub(crate) async fn fill(&self, queue: &str, count: usize) {
-        let mut confirms = Vec::with_capacity(count);
-        for number in 0..count {
+    /// Publishes bodies to a queue, in order, confirmed.
+    pub(crate) async fn fill(&self, queue: &str, bodies: &[String]) {
+        let mut confirms = Vec::with_capacity(bodies.len());
+        for body in bodies {
             let properties = BasicProperties::default().with_delivery_mode(2);
-            let body = number.to_string();
             let options = BasicPublishOptions::default();
-            confirms.push(
-                self.channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await.expect("published"),
-            );
+            let confirm = self.channel.basic_publish("".into(), queue.into(), options, body.as_bytes(), properties).await;
+            confirms.push(confirm.expect("published"));
         }
         for confirm in confirms {
             assert!(confirm.await.expect("confirmed").is_ack());
@@ -102,6 +111,24 @@ impl Rabbit {
     pub(crate) async fn ready(&self, queue: &str) -> u32 {
         let options = QueueDeclareOptions { passive: true, ..QueueDeclareOptions::default() };
         self.channel.queue_declare(queue.into(), options, FieldTable::default()).await.expect("the queue").message_count()
+    }
+
+    /// Messages in a queue, those that a consumer holds among them.
+    pub(crate) async fn held(&self, queue: &str) -> usize {
+        let counts = rabbitmqctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
+        let line = counts.lines().find_map(|line| line.strip_prefix(queue)?.strip_prefix('\t')).expect("the queue");
+        line.trim().parse().expect("a number")
+    }
+
+    /// `host:port`.
+    pub(crate) fn authority(&self) -> String {
+        let url = url::Url::parse(&self.url).expect("a URL");
+        format!("{}:{}", url.host_str().expect("a host"), url.port().unwrap_or(5672))
+    }
+
+    /// The server's URL with another `host:port`.
+    pub(crate) fn url_at(&self, authority: &str) -> String {
+        self.url.replacen(&self.authority(), authority, 1)
     }
 
     pub(crate) async fn delete(&self, queue: &str) {
