@@ -46,7 +46,22 @@ impl Pattern {
 
 /// A glob over names, in which a slash is a character like any other.
 fn glob(text: &str) -> Result<Glob, globset::Error> {
-    GlobBuilder::new(text).literal_separator(false).backslash_escape(true).empty_alternates(true).build()
+    GlobBuilder::new(&single_stars(text)).literal_separator(false).backslash_escape(true).empty_alternates(true).build()
+}
+
+/// The glob with each run of stars as one: between slashes a double star would mean directories, of which names have none.
+fn single_stars(text: &str) -> String {
+    let (mut out, mut last, mut in_class, mut escaped) = (String::with_capacity(text.len()), None, false, false);
+    for character in text.chars() {
+        let star = character == '*' && !in_class && !escaped;
+        if !(star && last == Some('*')) {
+            out.push(character);
+        }
+        last = star.then_some('*');
+        in_class = if in_class { character != ']' } else { character == '[' && !escaped };
+        escaped = character == '\\' && !escaped && !in_class;
+    }
+    out
 }
 
 /// One set over many globs.

@@ -2,7 +2,7 @@
 
 use std::{cell::OnceCell, sync::Arc};
 
-use jaq_json::{Map, Val, read, write};
+use jaq_json::{Map, Rc, Val, read, write};
 use serde::de::IgnoredAny;
 
 use super::jq::rejection;
@@ -94,14 +94,43 @@ pub(super) fn changed_text(input: &Val, answer: &Val, key: &str) -> Result<Optio
 /// The payload as JSON, where the answer has another one than the input.
 pub(super) fn changed_payload(input: &Val, answer: &Val) -> Result<Option<Vec<u8>>, Rejection> {
     let Some(value) = member(answer, "payload")? else { return Ok(None) };
-    if member(input, "payload")? == Some(value) {
+    let before = member(input, "payload")?;
+    if before == Some(value) {
         return Ok(None);
     }
+    let mut value = value.clone();
+    if let Some(before) = before {
+        restore_order(before, &mut value);
+    }
     let mut json = Vec::new();
-    write::write(&mut json, &write::Pp::default(), 0, value).map_err(|error| rejection(error.to_string()))?;
+    write::write(&mut json, &write::Pp::default(), 0, &value).map_err(|error| rejection(error.to_string()))?;
     // jq's values are more than JSON has: NaN, byte strings, keys that are no text.
     match std::str::from_utf8(&json).map(serde_json::from_str::<IgnoredAny>) {
         Ok(Ok(_)) => Ok(Some(json)),
         _ => Err(rejection("`transform` made a payload that is not JSON (NaN, bytes, or a key that is no text)")),
+    }
+}
+
+/// Puts the keys of objects that lost one back into the order they had. jaq deletes a key by putting the last one into its place;
+/// whoever deletes a card number does not expect to shuffle the order it belongs to.
+fn restore_order(before: &Val, after: &mut Val) {
+    match (before, after) {
+        (Val::Obj(before), Val::Obj(after)) => {
+            let after = Rc::make_mut(after);
+            if before.keys().any(|key| !after.contains_key(key)) {
+                after.sort_by_key(|key, _| before.get_index_of(key).unwrap_or(usize::MAX));
+            }
+            for (key, value) in after.iter_mut() {
+                if let Some(before) = before.get(key) {
+                    restore_order(before, value);
+                }
+            }
+        }
+        (Val::Arr(before), Val::Arr(after)) if before.len() == after.len() => {
+            for (before, after) in before.iter().zip(Rc::make_mut(after)) {
+                restore_order(before, after);
+            }
+        }
+        _ => {}
     }
 }

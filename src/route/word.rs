@@ -126,7 +126,7 @@ fn nearest(text: &str) -> Option<String> {
     };
     if let Some((head, tail)) = text.split_once('.') {
         let open = OPEN.iter().filter_map(|open| near(head, open.trim_end_matches('.')).map(|distance| (distance, open)));
-        return open.min().map(|(_, open)| format!("{open}{tail}"));
+        return open.min().map(|(_, open)| format!("{open}{tail}")).filter(|nearest| nearest != text);
     }
     let known = CONSTANT.iter().chain(&MESSAGE).map(|(name, _)| *name).chain(CARRIED);
     known.filter_map(|name| near(text, name).map(|distance| (distance, name))).min().map(|(_, name)| name.to_owned())

@@ -1,11 +1,19 @@
-use std::sync::Arc;
+//! Whom a message reaches, where, and what becomes of it when it reaches nobody.
+
+mod admission;
+mod addresses;
+mod candidates;
+mod deaths;
+mod programs;
 
 use super::*;
 use crate::{
-    envelope::{Bare, Decode, DecodeRules, RawMessage},
+    envelope::{Decode, DecodeRules, Message, RawMessage, tests::Parcel},
     outcome::Reason,
     written::{self, AddressRule, Problems, TemplateText},
 };
+
+const NOW: i64 = 1_700_000_000_000;
 
 const CHANNEL: AddressRule = AddressRule {
     bytes_max: 64,
@@ -23,13 +31,24 @@ fn template(text: &str) -> Template {
     compiled.unwrap_or_else(|| panic!("{text}: {faults:?}"))
 }
 
+fn pattern(globs: &[&str]) -> Pattern {
+    let (at, mut faults) = (at(), Problems::default());
+    let compiled = Pattern::compile(globs.iter().map(|glob| (*glob, &at)), &mut faults);
+    compiled.unwrap_or_else(|| panic!("{globs:?}: {faults:?}"))
+}
+
+fn jq(text: &str) -> Jq {
+    let mut faults = Problems::default();
+    Jq::compile(text, &at(), &mut faults).unwrap_or_else(|| panic!("{text}: {faults:?}"))
+}
+
 fn source() -> SourceContext {
     SourceContext {
         source: "orders".into(),
         broker: "mq".into(),
         prefix: "rialto".into(),
-        name: "test".into(),
-        instance: "test-1".into(),
+        name: "shop".into(),
+        instance: "shop-1".into(),
         decode: DecodeRules { shape: Decode::Auto, any: false, message_max: 1 << 20, broker: "mq".into() },
         event: None,
         unrouted: Unrouted::DeadLetter,
@@ -40,7 +59,7 @@ fn source() -> SourceContext {
 fn destination(lane: u32, address: &str) -> Destination {
     Destination {
         lane: LaneId(lane),
-        name: "live".into(),
+        name: format!("d{lane}").into(),
         address: template(address),
         rule: CHANNEL,
         allow: None,
@@ -57,15 +76,23 @@ fn route(destinations: Vec<Destination>) -> Route {
     Route { name: "notify".into(), matcher: None, when: None, transform: None, key: None, destinations }
 }
 
-fn router(routes: Vec<Route>) -> Router {
-    let grave = DeadLetterLane { lane: LaneId(9), address: template("orders.dead"), rule: CHANNEL, fields: Vec::new() };
-    Router::new(source(), routes, vec![grave]).expect("small globs")
+fn router_of(source: SourceContext, routes: Vec<Route>) -> Router {
+    let grave = DeadLetterLane { lane: LaneId(9), address: template("{source}.dead"), rule: CHANNEL, fields: Vec::new() };
+    Router::new(source, routes, vec![grave]).expect("small globs")
 }
 
-fn admit(router: &mut Router, bodies: &[&str]) -> Routed {
+fn router(routes: Vec<Route>) -> Router {
+    router_of(source(), routes)
+}
+
+fn alone(body: impl AsRef<[u8]>) -> RawMessage {
+    Parcel::default().with(body)
+}
+
+fn admit(router: &mut Router, messages: impl IntoIterator<Item = RawMessage>) -> Routed {
     let mut batch = Routed::default();
-    for body in bodies {
-        router.admit(RawMessage { body: body.as_bytes().to_vec().into(), carrier: Arc::new(Bare) }, 1_700_000_000_000, &mut batch);
+    for message in messages {
+        router.admit(message, NOW, &mut batch);
     }
     batch
 }
@@ -76,23 +103,14 @@ fn copies(batch: &Routed) -> Vec<(u32, u32, &str, Option<Reason>)> {
     batch.copies.iter().map(copy).collect()
 }
 
-#[test]
-fn a_pipeline_thread_may_take_its_router_along() {
-    fn is_send<T: Send>(_: &T) {}
-    is_send(&router(Vec::new()));
+/// The words of the only dead letter.
+fn error(batch: &Routed) -> &str {
+    let deaths: Vec<_> = batch.copies.iter().filter_map(|copy| copy.death.as_ref()).collect();
+    assert_eq!(deaths.len(), 1, "{:?}", copies(batch));
+    &deaths[0].error
 }
 
-#[test]
-fn one_destination_without_an_address_buries_only_its_own_copy() {
-    let mut router = router(vec![route(vec![destination(0, "app:{message_id}"), destination(1, "app:{payload.region}")])]);
-    let batch = admit(&mut router, &[r#"{"event_id":"7"}"#, "no json", r#"{"event_id":"*","region":"eu"}"#]);
-    let expected = [
-        (0, 0, "app:7", None),
-        (0, 9, "orders.dead", Some(Reason::Address)),
-        (1, 9, "orders.dead", Some(Reason::Undecodable)),
-        (2, 9, "orders.dead", Some(Reason::Address)),
-        (2, 1, "app:eu", None),
-    ];
-    assert_eq!(copies(&batch), expected);
-    assert!(batch.idle.is_empty());
+/// The message as a copy has it.
+fn message_of<'b>(batch: &'b Routed, copy: &'b Copy) -> &'b Message {
+    copy.transformed.as_deref().unwrap_or(&batch.messages[copy.message as usize])
 }
