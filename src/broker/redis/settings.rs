@@ -65,7 +65,7 @@ impl Settings {
         written.extend(sentinel.and_then(|sentinel| sentinel.urls("urls", faults)));
         if written.len() > 1 {
             faults.fault(node.at(), "`url`, `urls` and `sentinel` exclude each other");
-        } else if written.is_empty() && faults.is_ok() {
+        } else if written.is_empty() && !["url", "urls", "url_file", "urls_file"].iter().any(|key| node.peek(key).is_some()) {
             faults.fault(node.at(), format!("`{}` needs `url`, `urls` or `sentinel` with its `urls`", node.path()));
         }
         let settings = Self {
@@ -89,6 +89,10 @@ impl Settings {
         let own = self.login.username.is_some() || self.login.password.is_some();
         if own && (servers.username.is_some() || servers.password.is_some()) {
             faults.fault(node.at(), "credentials stand both in the URL and beside it");
+        }
+        if let Some(far) = servers.places.iter().find(|place| !servers.tls && !place.is_loopback()) {
+            let at = node.peek("url").or_else(|| node.peek("urls")).unwrap_or(node).at();
+            faults.warn(at, format!("messages and the password travel to `{far}` unencrypted")).hint("use rediss://");
         }
     }
 
