@@ -106,7 +106,7 @@ impl<'a> DeadLetters<'a> {
         {
             faults
                 .fault(node.at(), format!("the source `{}` would read its own dead letters", self.source))
-                .hint(format!("`dead_letter: {}.dead`", self.origin.address()));
+                .hint("name a place that no source here reads");
         }
         if target.as_ref().is_some_and(|target| place.broker.hears(target).is_ok()) {
             faults

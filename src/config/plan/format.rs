@@ -1,19 +1,81 @@
 //! `envelope`: the form in which a destination gets its messages.
 
+use std::sync::Arc;
+
 use crate::{
-    envelope::Format,
+    envelope::{CloudEvents, Format, Mode},
     written::{Node, Problems},
 };
 
-/// Reads `envelope` of a destination. Answers the form and its name.
-pub(super) fn read(settings: &Node, _kind: &str, _name: &str, faults: &mut Problems) -> (Format, &'static str) {
+/// The words of `envelope`.
+#[derive(Debug, Clone, Copy)]
+enum Form {
+    Standard,
+    Extended,
+    CloudEvents,
+    Payload,
+    StandardWebhook,
+}
+
+const FORMS: [(&str, Form); 5] = [
+    ("standard", Form::Standard),
+    ("extended", Form::Extended),
+    ("cloudevents", Form::CloudEvents),
+    ("payload", Form::Payload),
+    ("standard_webhook", Form::StandardWebhook),
+];
+
+/// Reads `envelope` of a destination on a broker of the kind `kind`; events that name no source of their own get one made from the
+/// bridge's `name`. Answers the form, and its word for people.
+pub(super) fn read(settings: &Node, kind: &str, name: &str, faults: &mut Problems) -> (Format, &'static str) {
     let Some(node) = settings.child("envelope") else { return (Format::Standard, "standard") };
-    if node.is_map() || matches!(node.text(), Some("extended" | "cloudevents" | "standard_webhook")) {
-        faults.fault(node.at(), "this form of `envelope` is not built yet").hint("`standard` or `payload`");
-        return (Format::Standard, "standard");
+    let source: Arc<str> = format!("urn:rialto:{name}").into();
+    if node.is_map() {
+        let format = long(node, kind, source, faults);
+        node.finish(faults);
+        return (format, "cloudevents");
     }
-    match node.one_of(&[("standard", true), ("payload", false)], faults) {
-        Some(false) => (Format::Payload, "payload"),
-        _ => (Format::Standard, "standard"),
+    let form = node.one_of(&FORMS, faults).unwrap_or(Form::Standard);
+    let format = match form {
+        Form::Standard => Format::Standard,
+        Form::Extended => Format::Extended { source },
+        Form::CloudEvents => Format::CloudEvents(CloudEvents { mode: Mode::Structured, type_prefix: "".into(), source }),
+        Form::Payload => Format::Payload,
+        Form::StandardWebhook => Format::StandardWebhook,
+    };
+    (format, FORMS[form as usize].0)
+}
+
+/// The long form: `{ cloudevents: { mode, type_prefix, source } }`.
+fn long(node: &Node, kind: &str, source: Arc<str>, faults: &mut Problems) -> Format {
+    let mut events = CloudEvents { mode: Mode::Structured, type_prefix: "".into(), source };
+    let Some(options) = node.child("cloudevents") else {
+        faults.fault(node.at(), "the long form of `envelope` is `{ cloudevents: { … } }`");
+        return Format::CloudEvents(events);
+    };
+    let modes = [("structured", Mode::Structured), ("binary", Mode::Binary { prefix: attribute_prefix(kind) })];
+    events.mode = options.choice("mode", &modes, faults).unwrap_or(events.mode);
+    if let Some(prefix) = options.opt::<String>("type_prefix", faults) {
+        events.type_prefix = prefix.into();
+    }
+    if let Some(source) = options.opt::<String>("source", faults) {
+        if source.is_empty() {
+            // CloudEvents 1.0, "source": a non-empty URI-reference.
+            faults.fault(options.child("source").unwrap_or(options).at(), "`source` of a CloudEvent must not be empty");
+        }
+        events.source = source.into();
+    }
+    options.finish(faults);
+    Format::CloudEvents(events)
+}
+
+/// What stands before an attribute's name among the headers of a transport (the protocol bindings of CloudEvents 1.0; wire.md). The
+/// fields of a stream have no prefix.
+fn attribute_prefix(kind: &str) -> &'static str {
+    match kind {
+        "amqp" | "service_bus" => "cloudEvents_",
+        "kafka" => "ce_",
+        "http_server" | "webhook" => "ce-",
+        _ => "",
     }
 }
