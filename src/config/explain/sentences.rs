@@ -156,7 +156,7 @@ fn parked(source: &SourceOutline) -> String {
 
 fn killed(source: &SourceOutline) -> String {
     if source.holds {
-        format!("nothing is lost; up to {} messages come again after the restart, each with the id it had before.", source.window)
+        format!("nothing is lost; up to {} messages come again after the restart, with the ids that they brought.", source.window)
     } else {
         "messages in flight are lost, and so is what is sent until it runs again.".to_owned()
     }

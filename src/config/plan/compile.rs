@@ -1,13 +1,15 @@
-//! One destination or place of dead letters, compiled: what the router renders, and the lane that delivers.
+//! Routes, destinations and places of dead letters, compiled: what the router renders, and the lanes that deliver.
 
 use std::sync::Arc;
 
 use super::{
     LanePlan, dead_letter,
     destination::Destination,
-    format, matching,
-    outline::{DestinationOutline, RulesOutline},
+    format, hold, matching,
+    outline::{self, DeadLetterOutline, DestinationOutline, RouteOutline, RulesOutline},
     route::Route,
+    source::Source,
+    top::Top,
 };
 use crate::{
     broker::Field,
@@ -16,28 +18,83 @@ use crate::{
     written::{AddressRule, Node, Problems},
 };
 
-/// What one destination becomes.
-pub(super) struct Compiled {
-    pub(super) destination: route::Destination,
-    pub(super) lane: LanePlan,
-    pub(super) outline: DestinationOutline,
+/// The routes of one source, compiled one after the other; their lanes are numbered through.
+pub(super) struct Compilation<'a> {
+    top: &'a Top,
+    source: &'a Source<'a>,
+    pub(super) routes: Vec<route::Route>,
+    pub(super) lanes: Vec<LanePlan>,
+    pub(super) outlines: Vec<RouteOutline>,
+    /// A part had faults: what is here is not the whole.
+    pub(super) broken: bool,
+}
+
+impl<'a> Compilation<'a> {
+    /// Nothing yet.
+    pub(super) fn new(top: &'a Top, source: &'a Source<'a>) -> Self {
+        Self { top, source, routes: Vec::new(), lanes: Vec::new(), outlines: Vec::new(), broken: false }
+    }
+
+    /// Compiles one route, whose dead letters go to `end`.
+    pub(super) fn add(&mut self, route: &Route<'_>, end: &DeadLetterTo, told: DeadLetterOutline, faults: &mut Problems) {
+        let mut matcher = matching::matcher(route.node, faults);
+        let mut takes = matching::clauses(route.node);
+        if route.by_default {
+            let (emitted, clause) = matching::emitted(matcher, &route.at, faults);
+            matcher = Some(emitted);
+            takes.retain(|clause| !clause.starts_with("message_type "));
+            takes.insert(0, clause);
+        }
+        let mut compiled = route::Route {
+            name: route.name.clone(),
+            matcher,
+            when: matching::jq(route.node, "when", faults),
+            transform: matching::jq(route.node, "transform", faults),
+            key: matching::template(route.node, "key", faults),
+            destinations: Vec::new(),
+        };
+        let written = |key| route.node.peek(key).and_then(Node::text).map(str::to_owned);
+        let mut outline = RouteOutline {
+            name: route.name.to_string(),
+            takes,
+            when: written("when"),
+            transform: written("transform"),
+            ordering: outline::ordering(route.ordering),
+            key: written("key"),
+            dead_letter: told,
+            destinations: Vec::new(),
+        };
+        for read in &route.destinations {
+            hold::check(self.source, read, faults);
+            let id = LaneId(self.lanes.len() as u32);
+            match destination(read, route, id, end.clone(), &self.top.name, faults) {
+                Some((destination, lane, described)) => {
+                    compiled.destinations.push(destination);
+                    self.lanes.push(lane);
+                    outline.destinations.push(described);
+                }
+                None => self.broken = true,
+            }
+        }
+        hold::only_optional(route, faults);
+        self.broken |= route.destinations.is_empty();
+        self.routes.push(compiled);
+        self.outlines.push(outline);
+    }
 }
 
 /// Compiles `destination` as lane `id`; `None` after a fault.
-pub(super) fn destination(
+fn destination(
     destination: &Destination<'_>,
     of: &Route<'_>,
     id: LaneId,
     dead_letter: DeadLetterTo,
     name: &str,
     faults: &mut Problems,
-) -> Option<Compiled> {
+) -> Option<(route::Destination, LanePlan, DestinationOutline)> {
     let settings = &destination.settings;
     let kind = destination.broker.kind().name;
-    let mut matcher = matching::matcher(settings, faults);
-    if of.by_default {
-        matcher = Some(matching::emitted(matcher, &destination.at, faults));
-    }
+    let matcher = matching::matcher(settings, faults);
     let when = matching::jq(settings, "when", faults);
     let key = matching::template(settings, "key", faults);
     let headers = matching::header_templates(settings, faults);
@@ -46,10 +103,7 @@ pub(super) fn destination(
         let text = node.text().or_else(|| node.expected("a glob", None, faults))?;
         route::Pattern::compile([(text, node.at())], faults)
     });
-    let mut takes = matching::clauses(settings);
-    if of.by_default && settings.peek("match").is_none_or(|own| own.peek("message_type").is_none()) {
-        takes.insert(0, format!("message_type is {}", matching::EMITTED.join(" or ")));
-    }
+    let takes = matching::clauses(settings);
     destination.tell_asked();
     let target = destination.target.clone()?;
     let address = Template::compile(&target.address, faults);
@@ -102,7 +156,7 @@ pub(super) fn destination(
         when,
         dead_letter: lane.dead_letter.clone(),
     };
-    Some(Compiled { destination, lane, outline })
+    Some((destination, lane, outline))
 }
 
 /// The further templates of a target, in its order.

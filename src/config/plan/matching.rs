@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The types that a route without a `to` sends to `default_to` (diator's emitter); `domain_event` is for handlers.
-pub(super) const EMITTED: [&str; 2] = ["notification_event", "ecst_event"];
+const EMITTED: [&str; 2] = ["notification_event", "ecst_event"];
 
 /// Reads `match` of a route or destination.
 pub(super) fn matcher(owner: &Node, faults: &mut Problems) -> Option<Matcher> {
@@ -48,13 +48,19 @@ fn pattern(node: Option<&Node>, faults: &mut Problems) -> Option<Pattern> {
     Pattern::compile(globs?, faults)
 }
 
-/// What a destination of `default_to` takes: its own types where it names some, else those that are emitted to brokers.
-pub(super) fn emitted(own: Option<Matcher>, at: &Span, faults: &mut Problems) -> Matcher {
+/// What a route without a `to` takes: of the types that are emitted to brokers those that it matches, so that the others are
+/// unrouted. Answers the clause for people too.
+pub(super) fn emitted(own: Option<Matcher>, at: &Span, faults: &mut Problems) -> (Matcher, String) {
     let mut matcher = own.unwrap_or_default();
-    if matcher.message_type.is_none() {
-        matcher.message_type = Pattern::compile(EMITTED.map(|message_type| (message_type, at)), faults);
+    let mut types = EMITTED.to_vec();
+    types.retain(|emitted| matcher.message_type.as_ref().is_none_or(|own| own.is_match(emitted)));
+    if types.is_empty() {
+        faults
+            .fault(at, "this route has no `to`, and none of its types goes to `default_to`")
+            .hint("`notification_event` and `ecst_event` do; `domain_event` is for handlers");
     }
-    matcher
+    matcher.message_type = Pattern::compile(types.iter().map(|emitted| (*emitted, at)), faults);
+    (matcher, format!("message_type is {}", types.join(" or ")))
 }
 
 /// Compiles the jq filter under `key`.

@@ -22,6 +22,9 @@ mod rules;
 mod source;
 mod top;
 
+#[cfg(test)]
+mod tests;
+
 use std::{net::SocketAddr, sync::Arc};
 
 use indexmap::IndexMap;

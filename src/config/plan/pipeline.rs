@@ -5,12 +5,11 @@ use std::sync::Arc;
 use super::{
     LanePlan, PipelinePlan,
     brokers::Brokers,
-    compile::{self, Compiled},
+    compile::{self, Compilation},
     dead_letter::{DeadLetters, Labels},
-    fingerprint, hold, matching,
-    outline::{self, DeadLetterOutline, RouteOutline, SourceOutline},
-    placed::Placed,
-    policy::{self, DeadLetter, Policy},
+    fingerprint, matching,
+    outline::{DeadLetterOutline, SourceOutline},
+    policy::{self, Policy},
     route::Route,
     source::{Source, Sources},
     top::Top,
@@ -18,8 +17,8 @@ use super::{
 use crate::{
     broker::Origin,
     envelope::DecodeRules,
-    route::{self, DeadLetterTo, EventRules, LaneId, Router, SourceContext, Unrouted},
-    written::{Node, Problems},
+    route::{DeadLetterTo, EventRules, Router, SourceContext, Unrouted},
+    written::Problems,
 };
 
 /// What every pipeline is built with.
@@ -27,16 +26,6 @@ use crate::{
 pub(super) struct House<'a> {
     pub(super) top: &'a Top,
     pub(super) brokers: &'a Brokers,
-}
-
-/// The routes of one source, compiled.
-#[derive(Debug, Default)]
-struct Compilation {
-    routes: Vec<route::Route>,
-    lanes: Vec<LanePlan>,
-    outlines: Vec<RouteOutline>,
-    /// A part had faults: what is here is not the whole.
-    broken: bool,
 }
 
 /// Builds them all, in the order of the sources.
@@ -78,7 +67,15 @@ fn one(
         Some(written) => dead.to(written, &source.name, labels, faults),
         None => dead.unsaid(if source.inline { &first.at } else { &source.at }, faults),
     };
-    let compiled = compile_routes(house, source, routes, (policy.dead_letter.as_ref(), &dead_letter), &mut dead, labels, faults);
+    let mut compiled = Compilation::new(house.top, source);
+    for route in routes {
+        let end = match (&route.policy.dead_letter, &policy.dead_letter) {
+            (Some(own), Some(shared)) if own.value != shared.value => dead.to(own, &route.name, labels, faults),
+            _ => dead_letter.clone(),
+        };
+        let told = outline_of(&end, &dead);
+        compiled.add(route, &end, told, faults);
+    }
     let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, faults)).collect();
     let unrouted = unrouted(&policy, &dead_letter, origin, faults);
     let decoding = policy.decode.as_ref().map_or(policy::AUTO, |decode| decode.value);
@@ -151,61 +148,6 @@ fn context(
         unrouted,
         dead_letter,
     }
-}
-
-fn compile_routes<'a>(
-    house: House<'a>,
-    source: &Source<'_>,
-    routes: &[&Route<'_>],
-    (said, own): (Option<&Placed<DeadLetter<'_>>>, &DeadLetterTo),
-    dead: &mut DeadLetters<'a>,
-    labels: &mut Labels,
-    faults: &mut Problems,
-) -> Compilation {
-    let mut out = Compilation::default();
-    for route in routes {
-        let dead_letter = match &route.policy.dead_letter {
-            Some(written) if !said.is_some_and(|said| said.value == written.value) => dead.to(written, &route.name, labels, faults),
-            _ => own.clone(),
-        };
-        let written = |key| route.node.peek(key).and_then(Node::text).map(str::to_owned);
-        let mut compiled = route::Route {
-            name: route.name.clone(),
-            matcher: matching::matcher(route.node, faults),
-            when: matching::jq(route.node, "when", faults),
-            transform: matching::jq(route.node, "transform", faults),
-            key: matching::template(route.node, "key", faults),
-            destinations: Vec::new(),
-        };
-        let mut outline = RouteOutline {
-            name: route.name.to_string(),
-            takes: matching::clauses(route.node),
-            when: written("when"),
-            transform: written("transform"),
-            ordering: outline::ordering(route.ordering),
-            key: written("key"),
-            dead_letter: outline_of(&dead_letter, dead),
-            destinations: Vec::new(),
-        };
-        for destination in &route.destinations {
-            let id = LaneId(out.lanes.len() as u32);
-            hold::check(source, destination, faults);
-            let Some(Compiled { destination, lane, outline: described }) =
-                compile::destination(destination, route, id, dead_letter.clone(), &house.top.name, faults)
-            else {
-                out.broken = true;
-                continue;
-            };
-            compiled.destinations.push(destination);
-            outline.destinations.push(described);
-            out.lanes.push(lane);
-        }
-        hold::only_optional(route, faults);
-        out.broken |= route.destinations.is_empty();
-        out.routes.push(compiled);
-        out.outlines.push(outline);
-    }
-    out
 }
 
 /// A group that is called after a name that nobody wrote would be shared with every other bridge that nobody named.
