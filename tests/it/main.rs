@@ -6,3 +6,4 @@ mod config;
 mod conformance;
 mod redis;
 mod support;
+mod tidy;

@@ -1,3 +1,5 @@
+//! CloudEvents in and out, structured and binary.
+
 use super::*;
 
 const EVENT: &str = concat!(

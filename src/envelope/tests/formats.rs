@@ -1,3 +1,5 @@
+//! What leaves: the five forms, and that payloads pass byte for byte.
+
 use super::*;
 
 const DIATOR: &str = concat!(

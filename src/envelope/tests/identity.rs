@@ -1,3 +1,5 @@
+//! Where `message_id` comes from, and which one survives a redelivery.
+
 use uuid::Uuid;
 
 use super::*;

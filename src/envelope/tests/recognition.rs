@@ -1,3 +1,5 @@
+//! What arrives is told apart: envelopes, bare payloads, and what is neither.
+
 use super::*;
 
 const ENVELOPE: &str = r#"{"message_type":"t","message_name":"N","message_id":"1","payload":{"a":1}}"#;
