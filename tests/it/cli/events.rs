@@ -3,7 +3,10 @@
 use std::collections::HashMap;
 
 use super::{Place, get, streams, until};
-use crate::redis::{Server, free_port};
+use crate::{
+    amqp::server::Rabbit,
+    redis::{Server, free_port},
+};
 
 /// Fields of the entries of a stream.
 fn entries(server: &Server, stream: &str) -> Vec<HashMap<String, String>> {
@@ -46,6 +49,8 @@ fn a_bare_payload_is_published_as_it_is() {
     let found = entries(&server, "orders");
     assert_eq!((found[0]["body"].as_str(), found[0]["message_id"].as_str()), (r#"{ "as" : "it is" }"#, "m-9"));
     assert_eq!(found[0]["message_name"], "Noted");
+    assert_eq!(place.rialto(&["publish", "orders", "not json", "--bare"]).code, 0);
+    assert_eq!(entries(&server, "orders")[1]["body"], "not json");
 }
 
 #[test]
@@ -80,4 +85,35 @@ fn a_tap_on_a_stream_leaves_its_entries() {
     assert_eq!(entries(&server, "dead").len(), 1);
     let groups: Vec<redis::Value> = server.run(&["XINFO", "GROUPS", "dead"]);
     assert!(groups.is_empty(), "a tap joins no group");
+}
+
+#[tokio::test]
+async fn on_amqp_a_tap_reads_an_exchange_beside_its_queues() {
+    let rabbit = Rabbit::connect().await;
+    let (orders, kept) = (rabbit.queue().await, rabbit.queue().await);
+    let exchange = rabbit.exchange(lapin::ExchangeKind::Topic).await;
+    rabbit.bind(&kept, &exchange, "#").await;
+    let port = free_port();
+    let yaml = format!(
+        "name: demo\ntelemetry: {{ listen: '127.0.0.1:{port}' }}\nbrokers: {{ mq: {} }}\nroutes:\n  - {{ name: on, from: mq/{orders}, to: 'mq/{exchange}/k.{{message_name}}', dead_letter: drop }}\n",
+        rabbit.url
+    );
+    let place = Place::with(&yaml);
+    let refused = place.rialto(&["tap", &format!("mq/{kept}")]);
+    assert_eq!(refused.code, 2, "a queue would lose what is tapped: {refused:?}");
+    assert!(refused.err.contains("cannot be tapped"), "{}", refused.err);
+    let mut bridge = place.start(&["run"]);
+    until("started", || get(port, "/startupz").filter(|(status, _)| *status == 200));
+    let mut tap = place.start(&["tap", "on", "--count", "1", "--json"]);
+    until("listening", || tap.err().contains("listening to").then_some(()));
+    let answer = place.rialto(&["publish", &format!("mq/{orders}"), "{}", "--name", "Paid", "--id", "m-1"]);
+    assert_eq!((answer.code, answer.out.as_str()), (0, "m-1\n"), "{answer:?}");
+    assert_eq!(tap.ended(), 0);
+    let seen: serde_json::Value = serde_json::from_str(&tap.out()).expect("JSON");
+    assert_eq!((&seen["address"], &seen["body"]["message_id"]), (&format!("{exchange}/k.Paid").into(), &"m-1".into()), "{seen}");
+    assert_eq!(rabbit.ready(&kept).await, 1, "its queue has it too");
+    assert_eq!(bridge.stop(), 0);
+    for queue in [orders, kept] {
+        rabbit.delete(&queue).await;
+    }
 }

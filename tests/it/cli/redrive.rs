@@ -2,8 +2,16 @@
 
 use std::collections::HashMap;
 
+use lapin::{
+    BasicProperties, ExchangeKind,
+    types::{AMQPValue, FieldTable, LongString},
+};
+
 use super::{Answer, Place, get, streams, until};
-use crate::redis::{Server, free_port};
+use crate::{
+    amqp::server::Rabbit,
+    redis::{Server, free_port},
+};
 
 /// Fields of the entries of a stream, in order.
 fn entries(server: &Server, stream: &str) -> Vec<HashMap<String, String>> {
@@ -152,4 +160,41 @@ fn letters_are_kept_when_their_destination_is_lost() {
     far.start_again();
     assert_eq!(counts(&redrive(&place, &[])), [1, 0, 0]);
     assert_eq!(entries(&far, "kept:eu").len(), 1);
+}
+
+#[tokio::test]
+async fn on_amqp_letters_behind_one_that_stays_are_acknowledged() {
+    let rabbit = Rabbit::connect().await;
+    let (orders, dead, kept) = (rabbit.queue().await, rabbit.queue().await, rabbit.queue().await);
+    let exchange = rabbit.exchange(ExchangeKind::Topic).await;
+    rabbit.bind(&kept, &exchange, "k.#").await;
+    let yaml = format!(
+        "name: demo\nbrokers: {{ mq: {} }}\nroutes:\n  - {{ name: on, from: mq/{orders}, to: 'mq/{exchange}/k.{{message_name}}', dead_letter: mq/{dead} }}\n",
+        rabbit.url
+    );
+    let place = Place::with(&yaml);
+    for number in 0..60 {
+        let mut headers = FieldTable::default();
+        // Two of them do not say where they were to go: the first and one in the middle.
+        if number != 0 && number != 30 {
+            let address = format!("{exchange}/k.Paid");
+            for (name, value) in [("route", "on"), ("destination", "mq"), ("original-address", &address), ("reason", "timeout")] {
+                headers.insert(format!("rialto-dead-{name}").into(), AMQPValue::LongString(LongString::from(value)));
+            }
+        }
+        let body = format!(r#"{{"message_type":"t","message_name":"Paid","message_id":"m-{number}","payload":{number}}}"#);
+        rabbit.put(&dead, body.as_bytes(), BasicProperties::default().with_headers(headers)).await;
+    }
+    let from = format!("mq/{dead}");
+    let answer = place.rialto(&["--json", "redrive", "--from", &from, "--yes"]);
+    assert_eq!((answer.code, counts(&answer)), (1, [58, 0, 2]), "{answer:?}");
+    let sent: Vec<_> =
+        rabbit.drain(&kept).await.iter().map(|message| message.properties.message_id().clone().unwrap().to_string()).collect();
+    let expected: Vec<_> = (0..60).filter(|number| *number != 0 && *number != 30).map(|number| format!("m-{number}")).collect();
+    assert_eq!(sent, expected, "in order, each once");
+    let left = rabbit.drain(&dead).await;
+    assert!(left.len() == 2 && left[0].data.ends_with(b":0}") && left[1].data.ends_with(b":30}"), "{left:?}");
+    for queue in [orders, dead, kept] {
+        rabbit.delete(&queue).await;
+    }
 }
