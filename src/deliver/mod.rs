@@ -20,6 +20,7 @@ mod parcel;
 mod parked;
 mod policy;
 mod suspect;
+mod tick;
 mod upkeep;
 mod verdicts;
 mod worker;

@@ -369,3 +369,22 @@ async fn an_open_breaker_counts_nothing_and_a_probe_closes_it() {
     let seen = rig.seen();
     assert!(!seen.iter().any(|body| body.starts_with("grave")), "the breaker opened before the third try: {seen:?}");
 }
+
+#[tokio::test]
+async fn a_paused_lane_keeps_one_withdrawn_message_to_ask_with() {
+    let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let opened = Arc::clone(&open);
+    let mut rig = Rig::start(quick(), move |bodies| {
+        if opened.load(std::sync::atomic::Ordering::Relaxed) {
+            return delivered(bodies);
+        }
+        Answer::Outcomes(vec![refusal(Reason::Unauthenticated); bodies.len()])
+    });
+    let receipts = rig.append(&["a1", "b1", "c1"]).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(receipts);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(rig.journal.pending(), 1, "one asks, the others come again from their source");
+    open.store(true, std::sync::atomic::Ordering::Relaxed);
+    rig.settled().await;
+}

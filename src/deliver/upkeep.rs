@@ -1,4 +1,4 @@
-//! The link's life: opened, lost, asked whether it lives; and what time alone changes.
+//! The link's life: opened, lost, asked whether it lives.
 
 use std::{
     sync::Arc,
@@ -12,16 +12,13 @@ use super::{
     item::Item,
     line::{Line, LineEvent, reopen_after},
     parcel::Parcel,
-    policy::{Event, Step, next_step},
+    tick::TICK,
     worker::LinkWorker,
 };
 use crate::{
     broker::{OpenError, Publisher},
-    outcome::{End, LinkDown, Outcome, Reason, Refusal},
+    outcome::{LinkDown, Outcome, Reason, Refusal},
 };
-
-/// Housekeeping: deadlines, withdrawn messages, what the metrics show.
-pub(super) const TICK: Duration = Duration::from_millis(500);
 
 impl LinkWorker {
     /// Does what time asks for.
@@ -157,57 +154,5 @@ impl LinkWorker {
         let Some(item) = self.lanes.values_mut().find_map(|lane| lane.resend.remove(&position)) else { return };
         let outcome = Outcome::Refused(Refusal { reason: Reason::KillsLink, detail: down.detail.clone() });
         self.judge(item, &outcome, now);
-    }
-
-    /// What time alone changes: deadlines, withdrawals, and what the gauges and the board show.
-    fn tick(&mut self, now: Instant) {
-        let mut ended = Vec::new();
-        let ids: Vec<_> = self.lanes.keys().copied().collect();
-        for id in ids {
-            let Some(lane) = self.lanes.get_mut(&id) else { continue };
-            let spec = Arc::clone(&lane.spec);
-            let expired = |item: &Item| {
-                matches!(next_step(Event::Tick, &item.trial(&spec.rules, false, now), &spec.rules, now, 0), Step::DeadLetter(_))
-            };
-            let watched = spec.rules.deadline.is_some();
-            ended.extend(lane.take_condemned(|item| watched && expired(item)));
-            let parked = self.parked.waiting(id);
-            lane.metrics.parked(parked as u64);
-            // An open breaker asks its question with what is parked, where nothing else waits.
-            if lane.breaker.probe_at().is_some_and(|at| at <= now) && lane.flying == 0 {
-                self.parked.wake(now, |waiting| waiting == id);
-            }
-            self.board.set_parked(id, parked);
-            self.board.set_paused(id, lane.is_paused() || !self.line.is_well());
-            let oldest = lane.resend.values().map(|item| item.entry.taken()).min();
-            let oldest = oldest.into_iter().chain(self.oldest_elsewhere(id)).min();
-            self.lanes[&id].metrics.oldest_seconds(oldest.map_or(0.0, |taken| now.duration_since(taken).as_secs_f64()));
-            if self.backlog.pending(id) == 0 {
-                self.board.progressed(id, now);
-            }
-        }
-        if !self.parked.is_empty() {
-            let lanes = &self.lanes;
-            ended.extend(self.parked.take_condemned(|item| {
-                let rules = &lanes[&item.entry.lane()].spec.rules;
-                item.entry.withdrawn()
-                    || (rules.deadline.is_some()
-                        && matches!(next_step(Event::Tick, &item.trial(rules, false, now), rules, now, 0), Step::DeadLetter(_)))
-            }));
-        }
-        for item in ended {
-            if item.entry.withdrawn() {
-                self.backlog.settle(&item.entry, End::Withdrawn);
-            } else {
-                self.dead(item, Reason::Deadline, now);
-            }
-        }
-    }
-
-    /// The oldest entry of a lane that is parked, or in flight.
-    fn oldest_elsewhere(&self, id: crate::route::LaneId) -> impl Iterator<Item = Instant> {
-        let parked = self.parked.iter().filter(move |item| item.entry.lane() == id).map(|item| item.entry.taken());
-        let flying = self.flights.oldest().into_iter().flat_map(|flight| &flight.parcel.items);
-        parked.min().into_iter().chain(flying.filter(move |item| item.entry.lane() == id).map(|item| item.entry.taken()).min())
     }
 }

@@ -1,6 +1,6 @@
 //! The task of a link: what goes next, and when.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
 
 use tokio::sync::watch;
 
@@ -13,7 +13,7 @@ use super::{
     parcel::{Parcel, Rendered},
     parked::Parked,
     suspect::Suspect,
-    upkeep::TICK,
+    tick::TICK,
 };
 use crate::{
     broker::{Broker, House, InFlight, LinkKey},
@@ -46,9 +46,7 @@ pub struct LinkWorker {
     pub(super) key: LinkKey,
     pub(super) house: House,
     pub(super) backlog: Box<dyn Backlog>,
-    pub(super) lanes: HashMap<LaneId, Lane>,
-    /// The lanes' order, for rounds.
-    order: Vec<LaneId>,
+    pub(super) lanes: BTreeMap<LaneId, Lane>,
     pub(super) parked: Parked,
     pub(super) flights: Flights,
     pub(super) suspect: Suspect,
@@ -88,7 +86,6 @@ impl LinkWorker {
     /// A worker that has not opened its link.
     pub fn new(spec: LinkSpec, backlog: Box<dyn Backlog>, house: House, graves: Graves, board: Arc<Board>) -> Self {
         let now = Instant::now();
-        let order: Vec<_> = spec.lanes.iter().map(|(lane, _)| lane.id).collect();
         let bound =
             |bound: fn(&InFlight) -> usize| spec.lanes.iter().map(|(lane, _)| bound(&lane.target.in_flight)).min().unwrap_or(1);
         let in_flight = InFlight {
@@ -104,7 +101,6 @@ impl LinkWorker {
             house,
             backlog,
             lanes,
-            order,
             parked: Parked::default(),
             flights: Flights::default(),
             suspect: Suspect::default(),
@@ -168,8 +164,7 @@ impl LinkWorker {
     fn open_lanes(&self, now: Instant) -> Open {
         let mut open = Open { lanes: Vec::new(), next: None };
         let up = self.line.is_free();
-        for id in &self.order {
-            let lane = &self.lanes[id];
+        for (id, lane) in &self.lanes {
             // Without a link a lane reads only what must be watched for its deadline, or what makes a lazy link open.
             let reads = up || matches!(self.line, Line::Resting) || (lane.spec.rules.deadline.is_some() && !self.line.is_up());
             if !reads || (up && !lane.resend.is_empty()) {
@@ -233,8 +228,8 @@ impl LinkWorker {
         for item in due {
             self.fly(item, now, &mut parcel);
         }
-        for at in 0..self.order.len() {
-            let id = self.order[at];
+        let waiting: Vec<_> = self.lanes.iter().filter(|(_, lane)| !lane.resend.is_empty()).map(|(id, _)| *id).collect();
+        for id in waiting {
             while parcel.items.len() < room
                 && let Some(lane) = self.lanes.get_mut(&id)
                 && matches!(lane.gate(now, 1), Gate::Open(1))

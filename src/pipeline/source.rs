@@ -129,7 +129,8 @@ impl Supervisor {
                 return Over::Ordered;
             }
             let now = Instant::now();
-            if !self.all_paused() {
+            // A source that holds nothing back would lose what it is not there to hear.
+            if !self.origin.holds() || !self.all_paused() {
                 paused_since = None;
             } else if now.duration_since(*paused_since.get_or_insert(now)) >= PAUSE_AFTER {
                 closer.close();
