@@ -92,6 +92,12 @@ pub trait Broker: fmt::Debug + Send + Sync {
         Err(format!("a broker of kind `{}` does not say how many received a message", self.kind().name))
     }
 
+    /// Whether headers travel beside the body of what is published to `target`: a channel has a body and nothing else.
+    fn carries_headers(&self, target: &Target) -> bool {
+        let _ = target;
+        self.kind().promises.headers
+    }
+
     /// Opens one link. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError>;
 

@@ -89,6 +89,10 @@ impl Broker for Redis {
         target::read(written, &self.name, faults)
     }
 
+    fn carries_headers(&self, target: &Target) -> bool {
+        target.options.downcast_ref::<target::Options>().is_some_and(|options| options.channel.is_none())
+    }
+
     fn hears(&self, target: &Target) -> Result<(), String> {
         let told = target.options.downcast_ref::<target::Options>().and_then(|options| options.channel);
         match told {
