@@ -66,3 +66,23 @@ fn expect(file: &Path, actual: &str) {
     let expected = fs::read_to_string(&golden).unwrap_or_else(|error| panic!("{}: {error}", golden.display()));
     assert!(expected == actual, "{} differs; it is now:\n{actual}", golden.display());
 }
+
+/// Whatever is missing, a plan comes without faults, or faults without a plan; nothing panics.
+#[test]
+fn a_line_less_is_a_plan_or_faults() {
+    let folder = tempfile::tempdir().unwrap();
+    let shorter = folder.path().join("shorter.yaml");
+    let (mut plans, mut refusals) = (0, 0);
+    for file in files("tests/config/good").into_iter().chain(files("tests/config/bad")).chain(files("config/examples")) {
+        let text = fs::read_to_string(&file).unwrap();
+        for missing in 0..text.lines().count() {
+            let lines = text.lines().enumerate().filter(|(number, _)| *number != missing).map(|(_, line)| line);
+            fs::write(&shorter, lines.collect::<Vec<_>>().join("\n")).unwrap();
+            let (planned, page) = plan(&shorter);
+            let is_refused = page.contains("error: ");
+            assert_eq!(planned.is_none(), is_refused, "{} without its line {}:\n{page}", file.display(), missing + 1);
+            if is_refused { refusals += 1 } else { plans += 1 }
+        }
+    }
+    assert!(plans > 20 && refusals > 100, "{plans} plans, {refusals} refusals");
+}

@@ -85,8 +85,10 @@ fn down(source: &SourceOutline, route: &RouteOutline, destination: &DestinationO
         return "messages wait in a bounded queue; once it is full they are dropped and counted, and nobody else waits.".to_owned();
     }
     let held = if source.holds { "the rest stays in the source" } else { "what the source sends meanwhile is lost there" };
+    let lanes = source.routes.iter().flat_map(|route| &route.destinations).count();
+    let others = if lanes > 1 { " (so far the source's other destinations run ahead)" } else { "" };
     let mut text = format!(
-        "nothing counts as a try; up to {} messages or {} are held here, {held}; the flow resumes within seconds of its return.",
+        "nothing counts as a try; up to {} messages or {} are held here{others}, {held}; the flow resumes within seconds of its return.",
         source.window,
         size(source.window_bytes)
     );
@@ -121,7 +123,7 @@ fn within(destination: &DestinationOutline) -> String {
 
 fn nobody(route: &RouteOutline, destination: &DestinationOutline) -> String {
     match destination.rules.on_no_receivers {
-        NoReceivers::Ok => "it counts as delivered; `rialto_messages_unheard_total` counts it too.".to_owned(),
+        NoReceivers::Ok => "it counts as delivered, and nobody has it; `rialto_messages_unheard_total` counts it.".to_owned(),
         NoReceivers::Retry => format!("it counts as a failed try; in the end it {}.", end(&route.dead_letter)),
         NoReceivers::Park => {
             let deadline =
@@ -189,6 +191,12 @@ pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<Stri
     }
     if source.holds && route.dead_letter == DeadLetterOutline::Drop {
         all.push("what cannot be delivered is lost by choice (`dead_letter: drop`); it is counted and logged.".to_owned());
+    }
+    if [&source.dead_letter, &route.dead_letter].contains(&&DeadLetterOutline::Native) {
+        all.push(format!(
+            "whether {} has dead letters of its own cannot be seen from here; where it has none, what is rejected to it is lost.",
+            source.reads
+        ));
     }
     if route.destinations.iter().all(|destination| !destination.rules.required) {
         all.push("no destination is required: a message may be lost to all of them.".to_owned());

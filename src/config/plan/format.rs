@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    broker::{Broker, Target},
     envelope::{CloudEvents, Format, Mode},
     written::{Node, Problems},
 };
@@ -25,13 +26,19 @@ const FORMS: [(&str, Form); 5] = [
     ("standard_webhook", Form::StandardWebhook),
 ];
 
-/// Reads `envelope` of a destination on a broker of the kind `kind`; events that name no source of their own get one made from the
+/// Reads `envelope` of a destination; events that name no source of their own get one made from the
 /// bridge's `name`. Answers the form, and its word for people.
-pub(super) fn read(settings: &Node, kind: &str, name: &str, faults: &mut Problems) -> (Format, &'static str) {
+pub(super) fn read(
+    settings: &Node,
+    broker: &dyn Broker,
+    target: Option<&Target>,
+    name: &str,
+    faults: &mut Problems,
+) -> (Format, &'static str) {
     let Some(node) = settings.child("envelope") else { return (Format::Standard, "standard") };
     let source: Arc<str> = format!("urn:rialto:{name}").into();
     if node.is_map() {
-        let format = long(node, kind, source, faults);
+        let format = long(node, broker.kind().name, target.is_none_or(|target| broker.carries_headers(target)), source, faults);
         node.finish(faults);
         return (format, "cloudevents");
     }
@@ -47,7 +54,7 @@ pub(super) fn read(settings: &Node, kind: &str, name: &str, faults: &mut Problem
 }
 
 /// The long form: `{ cloudevents: { mode, type_prefix, source } }`.
-fn long(node: &Node, kind: &str, source: Arc<str>, faults: &mut Problems) -> Format {
+fn long(node: &Node, kind: &str, carries_headers: bool, source: Arc<str>, faults: &mut Problems) -> Format {
     let mut events = CloudEvents { mode: Mode::Structured, type_prefix: "".into(), source };
     let Some(options) = node.child("cloudevents") else {
         faults.fault(node.at(), "the long form of `envelope` is `{ cloudevents: { … } }`");
@@ -55,6 +62,10 @@ fn long(node: &Node, kind: &str, source: Arc<str>, faults: &mut Problems) -> For
     };
     let modes = [("structured", Mode::Structured), ("binary", Mode::Binary { prefix: attribute_prefix(kind) })];
     events.mode = options.choice("mode", &modes, faults).unwrap_or(events.mode);
+    if !carries_headers && events.mode != Mode::Structured {
+        let at = options.child("mode").unwrap_or(options).at();
+        faults.fault(at, "a binary CloudEvent has its attributes in headers, and here are none").hint("`mode: structured`");
+    }
     if let Some(prefix) = options.opt::<String>("type_prefix", faults) {
         events.type_prefix = prefix.into();
     }
