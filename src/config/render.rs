@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::HashMap, ops::Range};
 use annotate_snippets::{AnnotationKind, Group, Level, Origin, Renderer, Snippet, renderer::DecorStyle};
 
 use super::mask::mask;
-use crate::written::{Problem, Problems, Span};
+use crate::written::{Problem, Problems, Span, redact_url};
 
 /// Faults printed at once; more than that is one mistake many times.
 const SHOWN_MAX: usize = 100;
@@ -49,7 +49,7 @@ fn summary(sorted: &[&Problem]) -> String {
 /// One place of a problem, ready to show.
 struct Place<'a> {
     at: &'a Span,
-    label: Option<&'a str>,
+    label: Option<String>,
     kind: AnnotationKind,
     /// The lines from the first to the last place of the same file, and the line number of the first.
     lines: Option<(String, usize)>,
@@ -73,6 +73,7 @@ impl<'a> Pages<'a> {
     }
 
     fn place(&mut self, at: &'a Span, label: Option<&'a str>, kind: AnnotationKind) -> Place<'a> {
+        let label = label.map(redact_url);
         let hidden = || self.problems.text_of(&at.source).map(|text| mask(text));
         let text = if at.is_file() { self.masked.entry(&at.source).or_insert_with(hidden).as_deref() } else { None };
         let Some(text) = text.filter(|text| text.is_char_boundary(at.bytes.start) && at.bytes.start <= text.len()) else {
@@ -88,16 +89,16 @@ impl<'a> Pages<'a> {
 
 fn group<'a>(problem: &'a Problem, places: &'a [Place<'a>]) -> Group<'a> {
     let level = if problem.warning { Level::WARNING } else { Level::ERROR };
-    let mut group = Group::with_title(level.primary_title(problem.message.as_str()));
+    let mut group = Group::with_title(level.primary_title(redact_url(&problem.message)));
     for place in places {
         if let Some((line, number)) = &place.lines {
-            let annotation = place.kind.span(place.bytes.clone()).label(place.label);
+            let annotation = place.kind.span(place.bytes.clone()).label(place.label.as_deref());
             let snippet = Snippet::source(line.as_str()).path(&*place.at.source).line_start(*number).fold(false);
             group = group.element(snippet.annotation(annotation));
             continue;
         }
         group = group.element(Origin::path(&*place.at.source));
-        if let Some(label) = place.label {
+        if let Some(label) = place.label.as_deref() {
             group = group.element(Level::HELP.no_name().message(label));
         }
     }

@@ -300,6 +300,16 @@ fn secrets_are_hidden_in_the_lines_that_faults_show() {
 }
 
 #[test]
+fn secrets_are_hidden_in_what_faults_say() {
+    let mut faults = Problems::default();
+    let node = one("to: amqp://u:hunter2@h/x\n", &[]);
+    let text = text_of(&node, "to").unwrap();
+    faults.fault(node.at(), format!("`{text}` is no destination")).hint(format!("not `{text}`")).also(node.at(), text);
+    let shown = render(&faults, false);
+    assert!(!shown.contains("hunter2") && shown.contains("amqp://u:***@h/x` is no destination"), "{shown}");
+}
+
+#[test]
 fn secrets_are_hidden_where_the_configuration_is_shown() {
     let (loaded, faults) = load_with(
         &[("rialto.yaml", SECRETS)],

@@ -241,6 +241,11 @@ fn urls_print_without_credentials() {
         ("amqp://u:p/w@rabbit", "amqp://u:***@rabbit"),
         ("https://h/p?a=1&access_token=t&sig=s", "https://h/p?a=1&access_token=***&sig=***"),
         ("no url at all", "no url at all"),
+        ("redis://u:p@a/,redis://v:q@b/?sig=x", "redis://u:***@a/,redis://v:***@b/?sig=***"),
+        ("amqp://u:a://b@h", "amqp://u:***://***@h"),
+        ("amqp://u:p w@h", "amqp://u:***@h"),
+        ("`amqp://u:p@h`: ask me@home, not `http://h:80/`", "`amqp://u:***@h`: ask me@home, not `http://h:80/`"),
+        ("cannot reach amqp://h: refused by u@h", "cannot reach amqp://h: refused by u@h"),
     ];
     for (written, shown) in cases {
         assert_eq!(redact_url(written), shown);

@@ -87,7 +87,7 @@ pub fn scheme_of(text: &str) -> Option<&str> {
     legal.then_some(scheme)
 }
 
-/// A URL without its credentials: `amqp://rialto:***@rabbit:5672`, and `***` for what a query calls a password, token, secret, key
+/// A URL, or a text with URLs in it, without credentials: `amqp://rialto:***@rabbit:5672`, and `***` for what a query calls a password, token, secret, key
 /// or signature. Where the text is malformed it hides too much rather than too little.
 pub fn redact_url(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
@@ -100,22 +100,32 @@ pub fn redact_url(text: &str) -> String {
     shown + &text[from..]
 }
 
-/// Where in a URL's text its secrets stand, in order.
+/// Where the secrets of all URLs in a text stand, in order.
 pub fn url_secrets(text: &str) -> Vec<Range<usize>> {
-    let Some(start) = text.find("://").map(|at| at + 3) else { return Vec::new() };
-    let rest = &text[start..];
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    // A password with an unescaped `/` or `#` ends the authority early; then `host:port` is no port.
-    let broken = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']') && port.parse::<u16>().is_err());
-    let at = authority.rfind('@').or_else(|| if broken { rest.rfind('@') } else { None });
     let mut secrets = Vec::new();
-    if let Some(at) = at {
-        let user = rest[..at].find(':').map_or(0, |colon| colon + 1);
-        secrets.push(start + user..start + at);
+    let mut from = 0;
+    while let Some(found) = text[from..].find("://") {
+        let start = from + found + 3;
+        let rest = &text[start..];
+        let rest = &rest[..rest.find("://").unwrap_or(rest.len())];
+        secrets.extend(credentials(rest).map(|range| start + range.start..start + range.end));
+        let after = secrets.last().map_or(start, |range: &Range<usize>| range.end.max(start));
+        let query = query_secrets(&text[after..start + rest.len()]);
+        secrets.extend(query.into_iter().map(|range| after + range.start..after + range.end));
+        from = start + rest.len();
     }
-    let after = start + at.unwrap_or_default();
-    secrets.extend(query_secrets(&text[after..]).into_iter().map(|range| after + range.start..after + range.end));
     secrets
+}
+
+/// The password in what follows `://`; what stands before an `@` without a `:` may be a token, and counts as one.
+fn credentials(rest: &str) -> Option<Range<usize>> {
+    let ends = |c: char| c.is_whitespace() || matches!(c, '/' | '?' | '#' | '`' | '"' | '\'');
+    let authority = &rest[..rest.find(ends).unwrap_or(rest.len())];
+    let port = authority.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.is_empty() && !port.ends_with(']'));
+    // A password with an unescaped `/` or `#` ends the authority early; then `host:port` is no port.
+    let broken = || port.is_some_and(|port| port.parse::<u16>().is_err()).then(|| rest.rfind('@').unwrap_or(authority.len()));
+    let end = authority.rfind('@').or_else(broken)?;
+    Some(rest[..end].find(':').map_or(0, |colon| colon + 1)..end)
 }
 
 fn query_secrets(rest: &str) -> Vec<Range<usize>> {
