@@ -66,15 +66,17 @@ def bridge(tmp_path):
 
     def start(configuration):
         head = BROKERS.format(amqp=os.environ["RIALTO_TEST_AMQP_URL"], redis=os.environ["RIALTO_TEST_REDIS_URL"])
-        started.append(Bridge(tmp_path, head + configuration))
-        started[-1].start()
-        started[-1].wait_ready()
-        return started[-1]
+        one = Bridge(tmp_path, head + configuration)
+        one.start()
+        started.append(one)
+        one.wait_ready()
+        return one
 
     yield start
     for one in started:
         try:
-            one.terminate()
+            if one.process.poll() is None:
+                one.terminate()
         finally:
             one.stop()
 
