@@ -5,6 +5,7 @@
 //!   origin     a queue to read             source     one incarnation of it       prefetch  how much to ask for ahead
 //!   carrier    what came beside a body     target     where to publish            publisher one link: a confirmed line per exchange
 //!   fault      what an error means         probe      what `check --connect` asks tap       reads without taking
+//!   outstanding  delivered and not told yet
 //! ```
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ mod declare;
 mod fault;
 mod line;
 mod origin;
+mod outstanding;
 mod prefetch;
 mod probe;
 mod properties;

@@ -32,6 +32,11 @@ impl Prefetch {
         self.current
     }
 
+    /// What it never exceeds: the window.
+    pub(super) fn ahead_max(&self) -> u16 {
+        self.ahead_max
+    }
+
     /// One message came.
     pub(super) fn saw(&mut self, bytes: usize) {
         self.seen = self.seen.saturating_add(1);

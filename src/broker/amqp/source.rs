@@ -3,13 +3,7 @@
 //! Tags are dense from 1 on a channel, also over a change of its consumer, and numbers are dense from 0 in a feed: number + 1 is the
 //! tag. A channel never outlives its incarnation, so a tag can never mean another channel's message.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
@@ -19,9 +13,16 @@ use lapin::{
     options::{BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicQosOptions, BasicRejectOptions},
     types::{FieldTable, ShortString},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
-use super::{carrier::raw_message, declare::look_at_queue, fault::Fault, prefetch::Prefetch, wire::Wire};
+use super::{
+    carrier::raw_message,
+    declare::look_at_queue,
+    fault::Fault,
+    outstanding::{Outstanding, Told},
+    prefetch::Prefetch,
+    wire::Wire,
+};
 use crate::{
     broker::{Ended, Source, SourceError},
     envelope::RawMessage,
@@ -38,6 +39,12 @@ const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A channel that does not answer for so long is dead, whatever its connection says.
 const LOOK_TIME: Duration = Duration::from_secs(30);
+
+/// How long a change of the consumer waits for what the old one left unsettled.
+const CHANGE_WAIT: Duration = Duration::from_millis(100);
+
+/// After a change that had to grant less than half of what is wanted, the next one.
+const CHANGE_AGAIN: Duration = Duration::from_secs(1);
 
 /// An open queue, not read yet.
 pub(super) struct AmqpSource {
@@ -60,10 +67,10 @@ impl Source for AmqpSource {
         // The wire is this future's own: dropped at any await, it shuts the socket, and nothing more is acknowledged.
         let Self { wire, channel, queue, tag, message_max } = *self;
         let (offers, receipts) = intake.open();
-        let delivered = Arc::new(AtomicU64::new(0));
+        let outstanding = Arc::new(Outstanding::default());
         let prefetch = Prefetch::new(intake.window(), intake.window_bytes(), message_max);
-        let reader = Reader::open(&channel, &queue, tag, prefetch, Arc::clone(&delivered)).await?;
-        let watched = watch(&channel, &queue, &delivered, intake.metrics());
+        let reader = Reader::open(&channel, &queue, tag, prefetch, Arc::clone(&outstanding)).await?;
+        let watched = watch(&channel, &queue, &outstanding, intake.metrics());
         let ended = tokio::select! {
             ended = read_and_tell(reader, &channel, &intake, offers, receipts) => ended?,
             fault = watched => return Err(fault.into()),
@@ -81,8 +88,9 @@ async fn read_and_tell(
     offers: Offers,
     receipts: Receipts,
 ) -> Result<Ended, SourceError> {
+    let outstanding = Arc::clone(&reader.outstanding);
     let read = reader.run(intake, offers);
-    let tell = tell(channel, receipts);
+    let tell = tell(channel, receipts, Told::new(&outstanding));
     tokio::pin!(read, tell);
     tokio::select! {
         ended = &mut tell => ended,
@@ -103,10 +111,11 @@ struct Reader {
     name: Arc<str>,
     tag: ShortString,
     prefetch: Prefetch,
-    /// The last tag seen.
-    delivered: Arc<AtomicU64>,
+    outstanding: Arc<Outstanding>,
     /// The consumer is cancelled by us, to be opened again with another prefetch.
     changing: bool,
+    /// When to change again, because the last change could grant too little.
+    again: Option<Instant>,
     /// Its stream has said its end.
     ended: bool,
 }
@@ -117,14 +126,14 @@ impl Reader {
         queue: &ShortString,
         tag: ShortString,
         prefetch: Prefetch,
-        delivered: Arc<AtomicU64>,
+        outstanding: Arc<Outstanding>,
     ) -> Result<Self, Fault> {
         let consumer = consume(channel, queue, &tag, prefetch.current()).await?;
         let name = queue.as_str().into();
         // The broker chooses a tag where we have none.
         let tag = consumer.tag();
-        let (changing, ended) = (false, false);
-        Ok(Self { channel: channel.clone(), consumer, queue: queue.clone(), name, tag, prefetch, delivered, changing, ended })
+        let (channel, queue) = (channel.clone(), queue.clone());
+        Ok(Self { channel, consumer, queue, name, tag, prefetch, outstanding, changing: false, again: None, ended: false })
     }
 
     /// Until the intake closes; then the broker is told to send no more.
@@ -140,7 +149,8 @@ impl Reader {
                 let Ok(room) = offers.room().await else { break };
                 room.offer(batch);
             }
-            if !self.changing && self.prefetch.change().is_some() {
+            let again = self.again.is_some_and(|at| at <= Instant::now());
+            if !self.changing && (self.prefetch.change().is_some() || again) {
                 self.changing = true;
                 self.cancel().await?;
             }
@@ -178,12 +188,12 @@ impl Reader {
     }
 
     fn accept(&mut self, delivery: Delivery) -> Result<RawMessage, Fault> {
-        let due = self.delivered.load(Ordering::Relaxed) + 1;
+        let due = self.outstanding.delivered() + 1;
         if delivery.delivery_tag != due {
             // Going on would acknowledge one message for another.
             return Err(Fault::new(Reason::Link, format!("delivery tag {} where {due} was due", delivery.delivery_tag)));
         }
-        self.delivered.store(due, Ordering::Relaxed);
+        self.outstanding.saw(due);
         self.prefetch.saw(delivery.data.len());
         Ok(raw_message(delivery, &self.name))
     }
@@ -193,9 +203,21 @@ impl Reader {
         if !self.changing {
             return Err(self.cancelled());
         }
-        self.consumer = consume(&self.channel, &self.queue, &self.tag, self.prefetch.current()).await?;
+        let granted = self.grant().await;
+        self.consumer = consume(&self.channel, &self.queue, &self.tag, granted).await?;
         (self.changing, self.ended) = (false, false);
         Ok(Vec::new())
+    }
+
+    /// The next consumer's prefetch. What the last one left unsettled is still ours, and both together stay within the window:
+    /// all of it comes again after a crash (guarantees, G5). Mostly it settles in a moment; what is parked does not.
+    async fn grant(&mut self) -> u16 {
+        timeout(CHANGE_WAIT, self.outstanding.none()).await.unwrap_or_default();
+        let outstanding = u16::try_from(self.outstanding.count()).unwrap_or(u16::MAX);
+        let wanted = self.prefetch.current();
+        let granted = self.prefetch.ahead_max().saturating_sub(outstanding).clamp(1, wanted);
+        self.again = (granted < wanted / 2).then(|| Instant::now() + CHANGE_AGAIN);
+        granted
     }
 
     fn cancelled(&self) -> Fault {
@@ -224,10 +246,13 @@ async fn consume(channel: &Channel, queue: &ShortString, tag: &ShortString, pref
 }
 
 /// The half that acknowledges what settles.
-async fn tell(channel: &Channel, mut receipts: Receipts) -> Result<Ended, Fault> {
+async fn tell(channel: &Channel, mut receipts: Receipts, mut told: Told<'_>) -> Result<Ended, Fault> {
     loop {
         match receipts.next().await {
-            Ok(settled) => settle(channel, &settled)?,
+            Ok(settled) => {
+                settle(channel, &settled)?;
+                told.note(&settled);
+            }
             Err(FeedEnd::Drained) => return Ok(Ended::Drained),
             Err(FeedEnd::Abandoned) => return Ok(Ended::Abandoned),
         }
@@ -264,7 +289,7 @@ fn hand_over(frame: impl Future<Output = lapin::Result<()>>) -> Result<(), Fault
 
 /// Looks at the queue through the channel, every [`LOOK_EVERY`]: hears of the channel's death while the window is full, and sees how
 /// much waits. Ends with the fault it met.
-async fn watch(channel: &Channel, queue: &ShortString, delivered: &AtomicU64, metrics: &SourceMetrics) -> Fault {
+async fn watch(channel: &Channel, queue: &ShortString, outstanding: &Outstanding, metrics: &SourceMetrics) -> Fault {
     let mut idle_looks = 0_u32;
     loop {
         sleep(LOOK_EVERY).await;
@@ -276,7 +301,7 @@ async fn watch(channel: &Channel, queue: &ShortString, delivered: &AtomicU64, me
         metrics.lag(u64::from(ready));
         // Messages wait, others consume, and none was ever for us: with a single active consumer we are a standby. The protocol does
         // not tell, and nobody may call a standby stalled.
-        let passed_over = ready > 0 && consumers > 1 && delivered.load(Ordering::Relaxed) == 0;
+        let passed_over = ready > 0 && consumers > 1 && outstanding.delivered() == 0;
         idle_looks = if passed_over { idle_looks + 1 } else { 0 };
         match (idle_looks, metrics.current()) {
             (2.., SourceState::Running) => metrics.state(SourceState::Standby),
