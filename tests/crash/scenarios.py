@@ -31,16 +31,20 @@ def kills(name, directory, seed, destination, count, environment=None):
                 trial.bridge.wait_ready()
             time.sleep(trial.dice.uniform(0, 0.3))
             trial.bridge.kill()
-            in_flight = any(look_again(trial) for _ in range(25))
+            in_flight = put_back(trial)
             trial.event("kill", WINDOW, fenced=True, in_flight=in_flight, starting=starting)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()
 
 
-def look_again(trial):
-    """Whether the broker has put messages back that the killed bridge was holding."""
-    time.sleep(0.01)
+def put_back(trial):
+    """Waits until the broker has heard of the death, and so put back what the killed bridge held; answers whether it held any.
+
+    A new bridge beside a consumer that the broker believes alive would be given later messages before earlier ones."""
+    trial.wait("the end of the consumer", lambda: trial.rabbitmq.consumers(trial.queue) == 0, pause=0.01)
+    # What was on its way to the destination's broker has arrived by now, before the fence.
+    time.sleep(0.03)
     return trial.rabbitmq.peek_redelivered(trial.queue)
 
 
@@ -67,8 +71,8 @@ def faults(trial, event, count, fault, ends=1):
     for _ in range(count):
         time.sleep(trial.dice.uniform(0.3, 1.0))
         trial.wait_backlog(1)
-        details = fault(trial) or {}
-        trial.event(event, ends * WINDOW, **details)
+        details = {"duplicates_max": ends * WINDOW} | (fault(trial) or {})
+        trial.event(event, **details)
         trial.wait_flow(event)
     return trial.finish()
 
@@ -114,13 +118,18 @@ def redis_restart(name, directory, seed, count=4):
         server.stop()
 
 
-def rabbitmq_restart(name, directory, seed, count=2):
-    """SIGKILL of the broker that holds the source."""
+def rabbitmq_restart(name, directory, seed, kill, count=2):
+    """The broker that holds the source stops in order, or is killed. A killed one has forgotten acknowledgements that it had not
+    written yet, so it may repeat any number; a stopped one forgets none."""
     server = OwnServer("rabbitmq", directory.with_name(f"{name}.rabbitmq"))
 
-    def restart(_):
-        server.kill()
+    def restart(trial):
+        if kill:
+            server.kill()
+        else:
+            server.stop()
         server.start()
+        return {"duplicates_max": len(trial.produced()) * max(trial.produced().values())} if kill else None
 
     try:
         with Trial(name, directory, server.rabbitmq(), stream(name), seed, **settings(count)) as trial:

@@ -65,6 +65,9 @@ class RabbitMQ:
         """Messages that wait in the queue; those at a consumer are not counted."""
         return self.ask(lambda channel: channel.queue_declare(queue, passive=True)).method.message_count
 
+    def consumers(self, queue):
+        return self.ask(lambda channel: channel.queue_declare(queue, passive=True)).method.consumer_count
+
     def publish(self, queue, body):
         self.ask(lambda channel: channel.basic_publish("", queue, body, pika.BasicProperties(delivery_mode=2), mandatory=True))
 
