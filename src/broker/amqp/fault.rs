@@ -37,6 +37,8 @@ impl Fault {
         let reason = match error.kind() {
             ErrorKind::ProtocolError(answer) => of_reply(answer.get_id(), answer.get_message().as_str()),
             ErrorKind::AuthProviderError(_) => Reason::Unauthenticated,
+            // TLS 1.3 lets a client in before its certificate is judged: the alert comes with the first answer.
+            ErrorKind::IOError(broken) if broken.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Reason::Tls,
             _ => Reason::Link,
         };
         Self { reason, detail: error.to_string(), of_channel: error.is_amqp_soft_error() }

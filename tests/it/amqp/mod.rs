@@ -1,8 +1,10 @@
 //! RabbitMQ at both ends, and the traps of its client library.
 
+mod dialling;
 mod publishing;
 mod reading;
 pub(crate) mod server;
+mod traps;
 
 use server::{Rabbit, unique};
 

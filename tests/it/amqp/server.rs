@@ -14,29 +14,57 @@ use lapin::{
     options::{
         BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
     },
-    types::FieldTable,
+    types::{AMQPValue, FieldTable},
 };
 use rialto::broker::{Broker, amqp::KIND};
+use tokio::{
+    sync::{RwLock, RwLockReadGuard, RwLockWriteGuard},
+    task::spawn_blocking,
+};
 
 use crate::support;
 
 /// Told to whoever runs the tests without servers: nothing is ever skipped.
 const HOW: &str = "start the servers with `eval \"$(tests/brokers/up)\"`, or run `tests/run`";
 
+/// What is done to the whole server is done while no other test uses it.
+static WHOLE: RwLock<()> = RwLock::const_new(());
+
 /// The server's URL, and a channel of the test's own.
 pub(crate) struct Rabbit {
     pub(crate) url: String,
     pub(crate) channel: Channel,
-    _connection: Connection,
+    connection: Connection,
+    _share: Share,
+}
+
+enum Share {
+    Shared { _guard: RwLockReadGuard<'static, ()> },
+    Whole { _guard: RwLockWriteGuard<'static, ()> },
 }
 
 impl Rabbit {
+    /// Shares the server with other tests.
     pub(crate) async fn connect() -> Self {
+        Self::with(Share::Shared { _guard: WHOLE.read().await }).await
+    }
+
+    /// Has the server alone.
+    pub(crate) async fn alone() -> Self {
+        Self::with(Share::Whole { _guard: WHOLE.write().await }).await
+    }
+
+    async fn with(share: Share) -> Self {
         let url = std::env::var("RIALTO_TEST_AMQP_URL").unwrap_or_else(|_| panic!("RIALTO_TEST_AMQP_URL is not set: {HOW}"));
         let connection = Connection::connect(&url, ConnectionProperties::default()).await.expect("RabbitMQ answers");
         let channel = connection.create_channel().await.expect("a channel");
         channel.confirm_select(ConfirmSelectOptions::default()).await.expect("confirms");
-        Self { url, channel, _connection: connection }
+        Self { url, channel, connection, _share: share }
+    }
+
+    /// A further channel: for what may close it.
+    pub(crate) async fn another_channel(&self) -> Channel {
+        self.connection.create_channel().await.expect("a channel")
     }
 
     /// The same server, as Rialto is told of it.
@@ -52,8 +80,17 @@ impl Rabbit {
     }
 
     pub(crate) async fn declare(&self, name: &str) {
+        self.declare_with(name, &[]).await;
+    }
+
+    /// A durable queue with arguments.
+    pub(crate) async fn declare_with(&self, name: &str, arguments: &[(&str, AMQPValue)]) {
         let options = QueueDeclareOptions { durable: true, ..QueueDeclareOptions::default() };
-        self.channel.queue_declare(name.into(), options, FieldTable::default()).await.expect("a queue");
+        let mut table = FieldTable::default();
+        for (name, value) in arguments {
+            table.insert((*name).into(), value.clone());
+        }
+        self.channel.queue_declare(name.into(), options, table).await.expect("a queue");
     }
 
     /// A fresh exchange.
@@ -115,7 +152,7 @@ impl Rabbit {
 
     /// Messages in a queue, those that a consumer holds among them.
     pub(crate) async fn held(&self, queue: &str) -> usize {
-        let counts = rabbitmqctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]);
+        let counts = rabbitmqctl(&["list_queues", "--quiet", "--no-table-headers", "name", "messages"]).await;
         let line = counts.lines().find_map(|line| line.strip_prefix(queue)?.strip_prefix('\t')).expect("the queue");
         line.trim().parse().expect("a number")
     }
@@ -136,10 +173,12 @@ impl Rabbit {
     }
 }
 
-/// Runs `rabbitmqctl` against the test's node.
-pub(crate) fn rabbitmqctl(arguments: &[&str]) -> String {
+/// Runs `rabbitmqctl` against the test's node, beside the test's other tasks.
+pub(crate) async fn rabbitmqctl(arguments: &[&str]) -> String {
     let program = std::env::var("RIALTO_TEST_RABBITMQCTL").unwrap_or_else(|_| panic!("RIALTO_TEST_RABBITMQCTL is not set: {HOW}"));
-    let output = Command::new(program).args(arguments).output().expect("rabbitmqctl runs");
+    let mut command = Command::new(program);
+    command.args(arguments);
+    let output = spawn_blocking(move || command.output()).await.expect("no panic").expect("rabbitmqctl runs");
     assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
