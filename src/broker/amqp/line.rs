@@ -76,6 +76,8 @@ struct Parcel {
 
 struct Publish {
     state: State,
+    /// Somebody's return that came with its confirm, until it is pooled.
+    returned: Option<Box<BasicReturnMessage>>,
     /// What its return would be matched by.
     key: u64,
 }
@@ -120,9 +122,9 @@ impl Line {
             let options = BasicPublishOptions { mandatory: true, immediate: false };
             channel.basic_publish(exchange, routing_key, options, &body, properties).await?.await
         };
-        let mut publish = Publish { state: State::Waiting(Box::pin(publish)), key };
-        // The poll that fixes its place. Only a channel that is closed answers at once, and then there is no return.
-        let _ = publish.look(&mut Context::from_waker(Waker::noop()), None);
+        let mut publish = Publish { state: State::Waiting(Box::pin(publish)), returned: None, key };
+        // The poll that fixes its place. On a busy machine it may bring the answer already.
+        let _ = publish.look(&mut Context::from_waker(Waker::noop()));
         publish
     }
 
@@ -153,7 +155,7 @@ impl Drop for Line {
 
 impl Publish {
     /// Polls its confirm, if it still waits, and keeps what came with it.
-    fn look(&mut self, context: &mut Context<'_>, returns: Option<&mut Returns>) -> Poll<()> {
+    fn look(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let State::Waiting(confirm) = &mut self.state else { return Poll::Ready(()) };
         let Poll::Ready(confirmed) = confirm.as_mut().poll(context) else { return Poll::Pending };
         let (state, returned) = match confirmed {
@@ -162,10 +164,7 @@ impl Publish {
             Ok(Confirmation::NotRequested) => (State::Failed(Fault::new(Reason::Link, "the channel is not in confirm mode")), None),
             Err(error) => (State::Failed(Fault::of(&error)), None),
         };
-        self.state = state;
-        if let (Some(returns), Some(returned)) = (returns, returned) {
-            returns.put(&returned);
-        }
+        (self.state, self.returned) = (state, returned.map(Box::new));
         Poll::Ready(())
     }
 }
@@ -186,7 +185,8 @@ impl Reader {
     async fn run(mut self) {
         while let Some(mut parcel) = self.next().await {
             for publish in &mut parcel.publishes {
-                poll_fn(|context| publish.look(context, Some(&mut self.returns))).await;
+                poll_fn(|context| publish.look(context)).await;
+                self.returns.put(publish.returned.take());
             }
             self.look_behind();
             let answer = self.judge(&parcel.publishes);
@@ -213,7 +213,8 @@ impl Reader {
         let mut context = Context::from_waker(Waker::noop());
         for publish in self.waiting.iter_mut().flat_map(|parcel| &mut parcel.publishes) {
             // Pending ones are waited for when their turn comes, with a waker then.
-            let _ = publish.look(&mut context, Some(&mut self.returns));
+            let _ = publish.look(&mut context);
+            self.returns.put(publish.returned.take());
         }
     }
 
@@ -251,7 +252,8 @@ struct Returns {
 }
 
 impl Returns {
-    fn put(&mut self, returned: &BasicReturnMessage) {
+    fn put(&mut self, returned: Option<Box<BasicReturnMessage>>) {
+        let Some(returned) = returned else { return };
         let key = key_of(&self.hasher, &returned.exchange, &returned.routing_key, &returned.properties);
         let detail = format!(
             "returned: {} {} (exchange `{}`, routing key `{}`)",

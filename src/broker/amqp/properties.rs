@@ -34,7 +34,7 @@ pub(super) fn of(outgoing: &Outgoing<'_>, set: Set<'_>) -> Result<BasicPropertie
     let carrier = &*message.raw().carrier;
     let original = outgoing.body == &*message.raw().body;
     let mut properties = BasicProperties::default().with_delivery_mode(PERSISTENT);
-    let mut headers = headers_of(outgoing, original);
+    let mut headers = headers_of(outgoing);
     match short(message.id()) {
         Some(id) => properties = properties.with_message_id(id),
         None => {
@@ -84,10 +84,10 @@ pub(super) fn id_of(properties: &BasicProperties) -> &[u8] {
     }
 }
 
-fn headers_of(outgoing: &Outgoing<'_>, original: bool) -> BTreeMap<ShortString, AMQPValue> {
+fn headers_of(outgoing: &Outgoing<'_>) -> BTreeMap<ShortString, AMQPValue> {
     let mut headers = BTreeMap::new();
     outgoing.message.headers(&mut |name, value| {
-        if travels(name, original)
+        if !chooses_queues(name)
             && let Some(name) = short(name)
         {
             headers.insert(name, typed(value));
@@ -112,11 +112,9 @@ fn headers_of(outgoing: &Outgoing<'_>, original: bool) -> BTreeMap<ShortString, 
     headers
 }
 
-/// Whether a header goes on with its message. The attributes of a binary CloudEvent describe the body they came with, and no other.
-fn travels(name: &str, original: bool) -> bool {
-    let chooses_queues = matches!(name, "CC" | "BCC");
-    let describes_body = name.starts_with("cloudEvents:") || name.starts_with("cloudEvents_");
-    !chooses_queues && (original || !describes_body)
+/// RabbitMQ routes a copy to every queue that these name.
+fn chooses_queues(name: &str) -> bool {
+    matches!(name, "CC" | "BCC")
 }
 
 fn typed(value: HeaderValue<'_>) -> AMQPValue {

@@ -5,6 +5,7 @@ mod publishing;
 mod reading;
 pub(crate) mod server;
 mod traps;
+mod wire;
 
 use server::{Rabbit, unique};
 
