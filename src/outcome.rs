@@ -31,7 +31,7 @@ pub enum Proof {
     Receivers(u64),
 }
 
-/// One message refused; how it is treated depends on the reason (config.md, "what counts as a try").
+/// One message refused; how it is treated depends on the reason (docs/guarantees.md, "What counts as a try").
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// Decides whether it counts, pauses the lane or goes to the dead letter at once.

@@ -13,7 +13,7 @@ use crate::{
     outcome::LinkDown,
 };
 
-/// Between two attempts to open a link: 100 ms, doubling to this, with jitter (config.md: "links have their own").
+/// Between two attempts to open a link: 100 ms, doubling to this, with jitter (`docs/guarantees.md`: links have their own).
 const REOPEN_MAX: Duration = Duration::from_secs(5);
 const REOPEN_INITIAL: Duration = Duration::from_millis(100);
 

@@ -1,4 +1,4 @@
-//! The whole retry policy, pure: what an answer means for one message (config.md, "What counts as a try").
+//! The whole retry policy, pure: what an answer means for one message (docs/guarantees.md, "What counts as a try").
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! `message_id`, when the event brings none of its own (wire.md, "Identity").
+//! `message_id`, when the event brings none of its own (docs/wire.md, "Identity").
 
 use uuid::{NoContext, Timestamp, Uuid};
 

@@ -10,7 +10,7 @@ use super::{
     json::{self, push_escaped, push_string},
 };
 
-/// The keys of `metadata`, in the order in which they are written (wire.md).
+/// The keys of `metadata`, in the order in which they are written (docs/wire.md).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Source,
@@ -100,7 +100,7 @@ impl Message {
         json::scalar(child(self.metadata_json()?, key)?)
     }
 
-    /// Appends `metadata`, a JSON object: what is known, in the order of wire.md, then whatever else the message brought there, then
+    /// Appends `metadata`, a JSON object: what is known, in the order of docs/wire.md, then whatever else the message brought there, then
     /// `further`. `source` is for events that name none of their own; `hops` are those the message will have come through.
     pub(crate) fn write_metadata(&self, out: &mut Vec<u8>, source: Option<&str>, hops: u32, further: &[(&str, &str)]) {
         let own = Own::of(self);

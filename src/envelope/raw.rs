@@ -13,7 +13,7 @@ pub struct RawMessage {
     pub carrier: Arc<dyn Carrier>,
 }
 
-/// The properties that several transports have under different names (wire.md, "Per broker").
+/// The properties that several transports have under different names (docs/wire.md, "Per broker").
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Property {
     /// AMQP and Service Bus `message_id`, stream field or Kafka header `message_id`, `webhook-id`.

@@ -7,7 +7,7 @@ use crate::{
     outcome::Reason,
 };
 
-/// Why a message is dead: the `rialto-dead-*` headers of wire.md.
+/// Why a message is dead: the `rialto-dead-*` headers of docs/wire.md.
 #[derive(Debug, Clone)]
 pub struct Death {
     /// The route that gave up; empty for a message that met none.
@@ -36,7 +36,7 @@ impl Death {
     /// How the names of its headers begin.
     pub const PREFIX: &'static str = "rialto-dead-";
 
-    /// It as headers (wire.md, dead letters), each name without [`Death::PREFIX`]; times in RFC 3339. What is not known is empty, and
+    /// It as headers (docs/wire.md, dead letters), each name without [`Death::PREFIX`]; times in RFC 3339. What is not known is empty, and
     /// is left out where the headers are written.
     pub fn headers(&self) -> [(&'static str, Cow<'_, str>); 10] {
         [

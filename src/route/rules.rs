@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// How one destination's deliveries are tried, timed and ended (config.md, level "destination").
+/// How one destination's deliveries are tried, timed and ended (docs/configuration.md, level "destination").
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveryRules {
     /// Tries that count before the dead letter; `None`: unlimited (only `deadline` was written).
@@ -30,7 +30,7 @@ pub struct DeliveryRules {
 }
 
 impl DeliveryRules {
-    /// The rules of a destination that writes none (config.md).
+    /// The rules of a destination that writes none (docs/configuration.md).
     pub const DEFAULT: Self = Self {
         max_errors: Some(5),
         deadline: None,

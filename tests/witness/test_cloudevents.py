@@ -27,7 +27,7 @@ routes:
 
 
 def check(event, message_type="ecst_event"):
-    """The attributes that wire.md promises, as the SDK understood them."""
+    """The attributes that docs/wire.md promises, as the SDK understood them."""
     assert event.get_specversion() == "1.0"
     assert event.get_id() == "9f62e977"
     assert event.get_type() == "UserJoined"

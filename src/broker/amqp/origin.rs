@@ -20,7 +20,7 @@ use crate::{
     written::{Node, Problems, Size},
 };
 
-/// As config.md has it, where the source does not say.
+/// As docs/configuration.md has it, where the source does not say.
 pub(super) const MESSAGE_MAX: Size = Size(1 << 20);
 
 /// RabbitMQ closes a consumer that holds a delivery for 30 minutes (`consumer_timeout`, its default), and looks about once a minute:

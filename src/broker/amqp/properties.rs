@@ -1,4 +1,4 @@
-//! The basic properties and headers of an outgoing message (wire.md, "Per broker", AMQP).
+//! The basic properties and headers of an outgoing message (docs/wire.md, "Per broker", AMQP).
 //!
 //! Ours: `message_id`, `type`, header `message_type`, `content_type`, `delivery_mode` 2, `timestamp`. From the message as it came, where
 //! it came with them: `correlation_id`, `reply_to`, `app_id`, `priority`, its headers; and `content_encoding` where the body is the

@@ -14,7 +14,7 @@ use crate::{
 /// The stream field that holds the body.
 pub(super) const BODY: &str = "body";
 
-/// Fields with a meaning of their own (wire.md, "Per broker"); headers of these names are not repeated.
+/// Fields with a meaning of their own (docs/wire.md, "Per broker"); headers of these names are not repeated.
 pub(super) const FIELDS: [&str; 7] = [BODY, "message_id", "message_name", "message_type", "key", "content_type", "correlation_id"];
 
 /// What the fields' names and lengths need beside the texts themselves, roughly.

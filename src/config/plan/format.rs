@@ -80,7 +80,7 @@ fn long(node: &Node, kind: &str, carries_headers: bool, source: Arc<str>, faults
     Format::CloudEvents(events)
 }
 
-/// What stands before an attribute's name among the headers of a transport (the protocol bindings of CloudEvents 1.0; wire.md). The
+/// What stands before an attribute's name among the headers of a transport (the protocol bindings of CloudEvents 1.0; docs/wire.md). The
 /// fields of a stream have no prefix.
 fn attribute_prefix(kind: &str) -> &'static str {
     match kind {
