@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc};
 use super::{item::Item, lane::LaneSpec};
 use crate::{
     broker::{Confirms, Outgoing, Publisher},
-    envelope::{HeaderArena, Property},
+    envelope::{Format, HeaderArena, Property},
     outcome::LinkDown,
     route::Death,
 };
@@ -69,6 +69,12 @@ impl Rendered {
     fn letter(&mut self, item: &Item, spec: &LaneSpec) {
         let entry = &item.entry;
         if let Some(death) = entry.death() {
+            if let Format::Extended { source } = &spec.format
+                && death.wrap(entry.original(), source, &mut self.bytes)
+            {
+                // A transport without headers: the envelope says why.
+                return;
+            }
             // A dead letter is the message as it came: it must be possible to send it again.
             let raw = entry.original().raw();
             self.bytes.extend_from_slice(&raw.body);

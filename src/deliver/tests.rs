@@ -1,5 +1,7 @@
 //! A link worker against a broker that answers by script: what real servers do only when it hurts.
 
+mod letters;
+
 use std::{
     any::Any,
     collections::VecDeque,
@@ -146,10 +148,15 @@ fn target() -> Target {
 
 impl Rig {
     fn start(rules: DeliveryRules, script: impl FnMut(&[String]) -> Answer + Send + 'static) -> Self {
+        Self::with_grave(rules, Format::Payload, script)
+    }
+
+    /// With dead letters in this form.
+    fn with_grave(rules: DeliveryRules, form: Format, script: impl FnMut(&[String]) -> Answer + Send + 'static) -> Self {
         let metrics = Arc::new(Metrics::new());
         let seen = Arc::new(Mutex::new(Vec::new()));
         let broker = Arc::new(Scripted { seen: Arc::clone(&seen), script: Arc::new(Mutex::new(Box::new(script))) });
-        let lane = |id, rules: DeliveryRules, dead_letter| {
+        let lane = |id, rules: DeliveryRules, format, dead_letter| {
             let name: Arc<str> = format!("{id:?}").into();
             let spec = LaneSpec {
                 id,
@@ -158,13 +165,14 @@ impl Rig {
                 source: "s".into(),
                 target: target(),
                 rules,
-                format: Format::Payload,
+                format,
                 dead_letter,
             };
             (Arc::new(spec), metrics.lane("r", &format!("{id:?}")))
         };
         let grave = DeliveryRules { max_errors: None, last_resort: true, ..quick() };
-        let lanes = vec![lane(LANE, rules, DeadLetterTo::Lane(GRAVE)), lane(GRAVE, grave, DeadLetterTo::Drop)];
+        let lanes =
+            vec![lane(LANE, rules, Format::Payload, DeadLetterTo::Lane(GRAVE)), lane(GRAVE, grave, form, DeadLetterTo::Drop)];
         let views =
             lanes.iter().map(|(spec, metrics)| transit::Lane { required: spec.rules.required, metrics: metrics.clone() }).collect();
         let journal = Transit::new(views, 1000, 1 << 20, metrics.source("s"));

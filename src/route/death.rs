@@ -53,16 +53,17 @@ impl Death {
         ]
     }
 
-    /// For a transport without headers: appends the message as an extended envelope with the same keys in its `metadata`. False, and
+    /// For a transport without headers: appends the message as an extended envelope with the same keys in its `metadata`; `source` is for
+    /// a message that names none of its own. False, and
     /// nothing appended, for a message that could not be decoded: it has no envelope, and is sent as it came.
-    pub fn wrap(&self, message: &Message, body: &mut Vec<u8>) -> bool {
+    pub fn wrap(&self, message: &Message, source: &str, body: &mut Vec<u8>) -> bool {
         if message.shape() == Shape::Opaque {
             return false;
         }
         let known = self.headers().into_iter().filter(|(_, value)| !value.is_empty());
         let further: Vec<(String, Cow<'_, str>)> = known.map(|(name, value)| ([Self::PREFIX, name].concat(), value)).collect();
         let further: Vec<(&str, &str)> = further.iter().map(|(name, value)| (name.as_str(), &**value)).collect();
-        push_extended(body, message, None, message.hops(), &further);
+        push_extended(body, message, Some(source), message.hops(), &further);
         true
     }
 }

@@ -166,8 +166,8 @@ fn fields(fields: &[Field], faults: &mut Problems) -> Option<Vec<(Template, Opti
     compiled.into_iter().collect()
 }
 
-/// What a place of dead letters becomes.
-pub(super) fn dead_letter(lane: &dead_letter::Lane, faults: &mut Problems) -> Option<(DeadLetterLane, LanePlan)> {
+/// What a place of dead letters becomes; `name` is the bridge's.
+pub(super) fn dead_letter(lane: &dead_letter::Lane, name: &str, faults: &mut Problems) -> Option<(DeadLetterLane, LanePlan)> {
     let target = lane.target.clone()?;
     let address = Template::compile(&target.address, faults);
     let fields = fields(&target.fields, faults)?;
@@ -178,6 +178,9 @@ pub(super) fn dead_letter(lane: &dead_letter::Lane, faults: &mut Problems) -> Op
             .hint("only `{prefix}`, `{name}`, `{instance}`, `{source}` and `{broker}` may stand in it");
         return None;
     }
+    // A dead letter goes as it came, with its death in headers; where there are none, in the metadata of an envelope around it.
+    let headers = lane.broker.carries_headers(&target);
+    let format = if headers { Format::Payload } else { Format::Extended { source: format!("urn:rialto:{name}").into() } };
     let router = DeadLetterLane { lane: lane.id, address, rule: target.rule, fields };
     let plan = LanePlan {
         id: lane.id,
@@ -187,7 +190,7 @@ pub(super) fn dead_letter(lane: &dead_letter::Lane, faults: &mut Problems) -> Op
         broker: lane.broker.clone(),
         target,
         rules: lane.rules.clone(),
-        format: Format::Payload,
+        format,
         dead_letter: DeadLetterTo::Drop,
         is_dead_letter: true,
         lazy: true,

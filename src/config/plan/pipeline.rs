@@ -76,7 +76,7 @@ fn one(
         let told = outline_of(&end, &dead);
         compiled.add(route, &end, told, faults);
     }
-    let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, faults)).collect();
+    let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, &house.top.name, faults)).collect();
     let unrouted = unrouted(&policy, &dead_letter, origin, faults);
     let decoding = policy.decode.as_ref().map_or(policy::AUTO, |decode| decode.value);
 

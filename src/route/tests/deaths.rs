@@ -42,9 +42,9 @@ fn a_transport_without_headers_gets_them_in_the_metadata() {
     let message = decode(alone(format!("{envelope},\"metadata\":{{\"tenant\":\"acme\",\"hops\":2}}}}")), &source().decode, NOW)
         .expect("an envelope");
     let mut body = Vec::new();
-    assert!(death().wrap(&message, &mut body));
+    assert!(death().wrap(&message, "urn:rialto:test", &mut body));
     let expected = concat!(
-        r#","metadata":{"tenant":"acme","hops":2,"rialto-dead-route":"notify","rialto-dead-source":"orders","rialto-dead-destination":"live","#,
+        r#","metadata":{"source":"urn:rialto:test","tenant":"acme","hops":2,"rialto-dead-route":"notify","rialto-dead-source":"orders","rialto-dead-destination":"live","#,
         r#""rialto-dead-reason":"timeout","rialto-dead-error":"no answer \"in\" 15s\n","rialto-dead-attempts":"5","#,
         r#""rialto-dead-first-failed-at":"2023-03-07T09:26:02.588Z","rialto-dead-last-failed-at":"2023-03-07T09:26:40Z","#,
         r#""rialto-dead-original-address":"app:7"}}"#
@@ -52,7 +52,7 @@ fn a_transport_without_headers_gets_them_in_the_metadata() {
     assert_eq!(String::from_utf8(body).expect("UTF-8"), format!("{envelope}{expected}"));
     let undecoded = decode(alone("nope"), &source().decode, NOW).expect_err("no JSON");
     let mut body = Vec::new();
-    assert!(!death().wrap(&undecoded.message, &mut body) && body.is_empty());
+    assert!(!death().wrap(&undecoded.message, "urn:rialto:test", &mut body) && body.is_empty());
 }
 
 #[test]
