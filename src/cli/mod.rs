@@ -39,20 +39,23 @@ use crate::{broker::House, config::plan::Plan, telemetry::Metrics};
 #[command(name = "rialto", version = crate::VERSION, max_term_width = 100, after_help = BARE)]
 struct Cli {
     /// A configuration file or a directory of them; repeatable, later ones win
-    #[arg(short, long = "config", value_name = "FILE|DIR", global = true)]
+    #[arg(short, long = "config", value_name = "FILE|DIR", global = true, help_heading = GLOBAL)]
     config: Vec<PathBuf>,
 
     /// Set one value, over files and environment: `--set log.level=debug`; repeatable
-    #[arg(long = "set", value_name = "PATH=VALUE", global = true)]
+    #[arg(long = "set", value_name = "PATH=VALUE", global = true, help_heading = GLOBAL)]
     sets: Vec<String>,
 
     /// Print data as JSON
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = GLOBAL)]
     json: bool,
 
     #[command(subcommand)]
     command: Option<Command>,
 }
+
+/// Flags of every command.
+const GLOBAL: &str = "Global options";
 
 /// What stands below the help.
 const BARE: &str = "Without a command: runs the configuration that is found, as `run` does, and where there is none the built-in

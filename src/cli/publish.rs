@@ -32,7 +32,7 @@ pub(super) struct Args {
     source: String,
 
     /// The event's payload, as JSON; `-`: standard input; `@FILE`: a file
-    #[arg(default_value = "-")]
+    #[arg(default_value = "-", allow_negative_numbers = true)]
     payload: String,
 
     /// `message_type`

@@ -13,6 +13,7 @@ use std::{
     time::Duration,
 };
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -50,6 +51,9 @@ const SETTLE: Duration = Duration::from_millis(600);
 
 /// For the source to tell what was settled and to close.
 const CLOSE: Duration = Duration::from_secs(10);
+
+/// The progress on standard error; nothing where that is no terminal.
+const PROGRESS: &str = "{spinner} {pos} letters in {elapsed} {msg}";
 
 /// Letters that stay and are told one by one; the rest is counted.
 const TOLD_MAX: u64 = 20;
@@ -102,8 +106,16 @@ pub(super) fn run(args: Args, settings: &Settings, console: Console) -> Ended {
         next: Instant::now(),
         args,
         console,
+        progress: progress()?,
     };
     runtime()?.block_on(run.all(origin, &house))
+}
+
+fn progress() -> Result<ProgressBar, Failure> {
+    let style = ProgressStyle::with_template(PROGRESS).map_err(|error| Failure::new(Exit::Panic, error))?;
+    let bar = ProgressBar::new_spinner().with_style(style);
+    bar.enable_steady_tick(Duration::from_millis(200));
+    Ok(bar)
 }
 
 /// The source of this name, or the queue or stream of this `broker/address`.
@@ -165,6 +177,7 @@ struct Count {
 struct Run {
     args: Args,
     console: Console,
+    progress: ProgressBar,
     desk: Desk,
     courier: Courier,
     /// Batches with letters that stay: held to the end.
@@ -211,6 +224,7 @@ impl Run {
     }
 
     async fn report(self, full: bool, result: Result<(), Failure>) -> Ended {
+        self.progress.finish_and_clear();
         self.courier.close().await;
         let Count { redriven, filtered, kept } = self.count;
         if self.console.json {
@@ -301,28 +315,32 @@ impl Run {
 
     fn done(&mut self, parcel: &Parcel) -> Result<(), Failure> {
         self.count.redriven += 1;
+        self.progress.inc(1);
         if self.console.json {
             let Record { route, destination, address, reason, .. } = &parcel.record;
             let told = serde_json::json!({
                 "id": parcel.message.id(), "route": route, "destination": destination, "address": address, "reason": reason,
             });
-            Console::line(&told)?;
+            self.progress.suspend(|| Console::line(&told))?;
         } else if self.args.dry_run {
             let Record { route, destination, address, reason, .. } = &parcel.record;
             let id = parcel.message.id();
-            Console::text(&format!("{id} {route} -> {destination} {} ({reason})", address.escape_debug()))?;
+            let line = format!("{id} {route} -> {destination} {} ({reason})", address.escape_debug());
+            self.progress.suspend(|| Console::text(&line))?;
         }
         Ok(())
     }
 
     fn keep(&mut self, what: &str, why: &str) -> Result<(), Failure> {
         self.count.kept += 1;
-        match self.count.kept {
-            n if n <= TOLD_MAX => Console::tell(&format!("{what} stays: {}", why.escape_debug()))?,
-            n if n == TOLD_MAX + 1 => Console::tell("more letters stay; they are counted")?,
-            _ => {}
-        }
-        Ok(())
+        self.progress.inc(1);
+        self.progress.set_message(format!("({} stay)", self.count.kept));
+        let told = match self.count.kept {
+            n if n <= TOLD_MAX => format!("{what} stays: {}", why.escape_debug()),
+            n if n == TOLD_MAX + 1 => "more letters stay; they are counted".to_owned(),
+            _ => return Ok(()),
+        };
+        Ok(self.progress.suspend(|| Console::tell(&told))?)
     }
 }
 
