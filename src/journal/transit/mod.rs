@@ -14,6 +14,8 @@ use crate::{
     telemetry::{LaneMetrics, SourceAction, SourceMetrics},
 };
 
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod queue;
 
 use queue::Queue;
@@ -100,6 +102,8 @@ impl Shared {
             batch.set_aside(*message, end);
         }
         self.settle_unheld(&batch);
+        #[cfg(feature = "planted-bugs")]
+        planted::early_ack(&batch);
         let mut woken = 0_u64;
         for (index, copy) in (0..).zip(&batch.routed().copies) {
             let queue = &mut lanes[copy.lane.0 as usize];
