@@ -1,4 +1,4 @@
-//! What goes over the wire beside the body (wire.md, "Per broker").
+//! What goes over the wire beside the body (docs/wire.md, "Per broker").
 
 use std::{collections::BTreeMap, sync::Arc};
 
