@@ -38,7 +38,7 @@ impl Fault {
             ErrorKind::ProtocolError(answer) => of_reply(answer.get_id(), answer.get_message().as_str()),
             ErrorKind::AuthProviderError(_) => Reason::Unauthenticated,
             // TLS 1.3 lets a client in before its certificate is judged: the alert comes with the first answer.
-            ErrorKind::IOError(broken) if broken.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => Reason::Tls,
+            ErrorKind::IOError(broken) if is_of_tls(broken) => Reason::Tls,
             _ => Reason::Link,
         };
         Self { reason, detail: error.to_string(), of_channel: error.is_amqp_soft_error() }
@@ -71,6 +71,11 @@ impl Fault {
         self.detail = format!("{what}: {}", self.detail);
         self
     }
+}
+
+fn is_of_tls(broken: &std::io::Error) -> bool {
+    let inner = broken.get_ref();
+    inner.is_some_and(|inner| inner.downcast_ref::<rustls::Error>().is_some())
 }
 
 /// `NOT_ALLOWED` covers a missing virtual host, a forbidden one and a full one: only the text tells them apart.

@@ -1,5 +1,6 @@
 //! RabbitMQ at both ends, and the traps of its client library.
 
+mod declaring;
 mod dialling;
 mod publishing;
 mod reading;

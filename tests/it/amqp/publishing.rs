@@ -114,9 +114,7 @@ async fn a_missing_exchange_harms_nobody_else() {
     assert_eq!(rabbit.ready(&queue).await, 300);
     // Created meanwhile, it is found.
     let exchange = missing.trim_end_matches('/').to_owned();
-    let channel = rabbit.another_channel().await;
-    let kind = ExchangeKind::Fanout;
-    channel.exchange_declare(exchange.as_str().into(), kind, Default::default(), Default::default()).await.expect("an exchange");
+    rabbit.declare_exchange(&exchange, ExchangeKind::Fanout).await;
     rabbit.bind(&queue, &exchange, "").await;
     assert_eq!(send(&mut *link, &to(&target, &messages[..1], |_| &missing)).await, [DELIVERED]);
 }

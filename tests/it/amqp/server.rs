@@ -9,7 +9,7 @@ use std::{
 };
 
 use lapin::{
-    BasicProperties, Channel, Connection, ConnectionProperties,
+    BasicProperties, Channel, Connection, ConnectionProperties, ExchangeKind,
     message::BasicGetMessage,
     options::{
         BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
@@ -94,11 +94,15 @@ impl Rabbit {
     }
 
     /// A fresh exchange.
-    pub(crate) async fn exchange(&self, kind: lapin::ExchangeKind) -> String {
+    pub(crate) async fn exchange(&self, kind: ExchangeKind) -> String {
         let name = unique("exchange");
-        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
-        self.channel.exchange_declare(name.as_str().into(), kind, options, FieldTable::default()).await.expect("an exchange");
+        self.declare_exchange(&name, kind).await;
         name
+    }
+
+    pub(crate) async fn declare_exchange(&self, name: &str, kind: ExchangeKind) {
+        let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
+        self.channel.exchange_declare(name.into(), kind, options, FieldTable::default()).await.expect("an exchange");
     }
 
     pub(crate) async fn bind(&self, queue: &str, exchange: &str, key: &str) {

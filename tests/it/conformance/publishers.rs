@@ -120,13 +120,11 @@ async fn a_lost_link_answers_for_everything_and_calls_nothing_delivered_that_is_
             scene.cable.cut();
         }
         let batch: Vec<_> = chunk.iter().map(|message| outgoing(&target, message, &scene.place.address)).collect();
-        match timeout(PATIENCE, link.send(&batch)).await.expect("sent in time") {
-            Ok(answer) => confirms.push(answer),
-            Err(_) => {
-                lost = true;
-                break;
-            }
-        }
+        let Ok(answer) = timeout(PATIENCE, link.send(&batch)).await.expect("sent in time") else {
+            lost = true;
+            break;
+        };
+        confirms.push(answer);
         // Lets some of them be answered.
         if number % 10 == 0 {
             sleep(Duration::from_millis(5)).await;
