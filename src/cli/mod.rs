@@ -80,11 +80,12 @@ enum Command {
 
 /// The whole program: reads the arguments, does the command, answers its exit code.
 pub fn main() -> ExitCode {
-    match catch_unwind(AssertUnwindSafe(|| program(std::env::args_os().collect()))) {
-        Ok(exit) => exit.into(),
-        // The panic's message stands on standard error already.
-        Err(_) => Exit::Panic.into(),
-    }
+    guarded(|| program(std::env::args_os().collect())).into()
+}
+
+/// A panic is a bug, with an exit code of its own; its message stands on standard error already.
+fn guarded(program: impl FnOnce() -> Exit) -> Exit {
+    catch_unwind(AssertUnwindSafe(program)).unwrap_or(Exit::Panic)
 }
 
 fn program(arguments: Vec<OsString>) -> Exit {

@@ -17,6 +17,7 @@ mod codes;
 mod events;
 mod probes;
 mod redrive;
+mod reload;
 
 /// No command of these tests takes longer; one that hangs is a failure, not a hang of the suite.
 const PATIENCE: Duration = Duration::from_secs(60);
