@@ -12,9 +12,9 @@ use super::{
     top::Top,
 };
 use crate::{
-    broker::Field,
+    broker::{Field, Target},
     envelope::Format,
-    route::{self, DeadLetterLane, DeadLetterTo, LaneId, Template},
+    route::{self, DeadLetterLane, DeadLetterTo, LaneId, Pattern, Template},
     written::{AddressRule, Node, Problems},
 };
 
@@ -93,7 +93,6 @@ fn destination(
     faults: &mut Problems,
 ) -> Option<(route::Destination, LanePlan, DestinationOutline)> {
     let settings = &destination.settings;
-    let kind = destination.broker.kind().name;
     let matcher = matching::matcher(settings, faults);
     let when = matching::jq(settings, "when", faults);
     let key = matching::template(settings, "key", faults);
@@ -101,32 +100,24 @@ fn destination(
     let (format, envelope) = format::read(settings, destination.broker.as_ref(), destination.target.as_ref(), name, faults);
     let allow = settings.child("allow").and_then(|node| {
         let text = node.text().or_else(|| node.expected("a glob", None, faults))?;
-        route::Pattern::compile([(text, node.at())], faults)
+        Pattern::compile([(text, node.at())], faults)
     });
-    let takes = matching::clauses(settings);
     destination.tell_asked();
     let target = destination.target.clone()?;
     let address = Template::compile(&target.address, faults);
     let fields = fields(&target.fields, faults);
     let (address, fields) = (address?, fields?);
-    if let Some(allow) = &allow
-        && address.is_fixed()
-        && !target.address.text.contains('{')
-        && !allow.is_match(&target.address.text)
-    {
-        let at = settings.peek("allow").map_or(&destination.at, Node::at);
-        faults.fault(at, format!("`{}` does not match its own `allow`: nothing would be delivered", target.address.text));
-    }
+    check_allow(allow.as_ref(), &address, destination, &target, faults);
     let rules = route::DeliveryRules { templated: !address.is_constant(), ..destination.rules.clone() };
     let written: Arc<str> = format!("{}/{}", destination.broker_name, target.address.text).into();
     let outline = DestinationOutline {
         name: destination.name.to_string(),
         broker: destination.broker_name.to_string(),
-        kind,
+        kind: destination.broker.kind().name,
         address: written.to_string(),
         hears: destination.broker.hears(&target).is_ok(),
-        takes,
-        when: settings.peek("when").and_then(|node| node.text()).map(str::to_owned),
+        takes: matching::clauses(settings),
+        when: settings.peek("when").and_then(Node::text).map(str::to_owned),
         envelope,
         rules: RulesOutline(rules.clone()),
     };
@@ -159,6 +150,16 @@ fn destination(
     Some((destination, lane, outline))
 }
 
+/// An address without a value is known now; where its own `allow` refuses it, every message would be.
+fn check_allow(allow: Option<&Pattern>, address: &Template, of: &Destination<'_>, target: &Target, faults: &mut Problems) {
+    let text = &target.address.text;
+    let is_known = address.is_fixed() && !text.contains(['{', '}']);
+    if is_known && allow.is_some_and(|allow| !allow.is_match(text)) {
+        let at = of.settings.peek("allow").map_or(&of.at, Node::at);
+        faults.fault(at, format!("`{text}` does not match its own `allow`: nothing would be delivered"));
+    }
+}
+
 /// The further templates of a target, in its order.
 fn fields(fields: &[Field], faults: &mut Problems) -> Option<Vec<(Template, Option<AddressRule>)>> {
     // Every one is compiled, so that every fault is found.
@@ -172,7 +173,8 @@ pub(super) fn dead_letter(lane: &dead_letter::Lane, name: &str, faults: &mut Pro
     let address = Template::compile(&target.address, faults);
     let fields = fields(&target.fields, faults)?;
     let address = address?;
-    if !address.is_constant() {
+    let varies = |(template, rule): &(Template, Option<AddressRule>)| rule.is_some() && !template.is_constant();
+    if !address.is_constant() || fields.iter().any(varies) {
         faults
             .fault(&target.address.at, "a dead letter's address must exist for any message, also one that cannot be read")
             .hint("only `{prefix}`, `{name}`, `{instance}`, `{source}` and `{broker}` may stand in it");

@@ -108,7 +108,10 @@ impl<'a> DeadLetters<'a> {
                 .fault(node.at(), format!("the source `{}` would read its own dead letters", self.source))
                 .hint("name a place that no source here reads");
         }
-        if target.as_ref().is_some_and(|target| place.broker.hears(target).is_ok()) {
+        // Without headers it is a channel; a stream may be written beside it.
+        let keeps =
+            |target: &Target| place.broker.carries_headers(target) || target.fields.iter().any(|field| field.rule.is_some());
+        if target.as_ref().is_some_and(|target| !keeps(target)) {
             faults
                 .warn(node.at(), "a channel keeps nothing: dead letters that nobody hears there are lost")
                 .hint("a queue or a stream keeps them: `dead_letter: { broker: …, stream: … }`");

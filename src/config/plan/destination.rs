@@ -60,10 +60,11 @@ pub(super) fn read<'a>(
             return None;
         }
     };
-    let rules = rules::read(&settings, ordering, faults);
+    let mut rules = rules::read(&settings, ordering, faults);
     let target = broker.target(place.as_ref().unwrap_or(&settings), faults);
     if let Some(target) = &target {
-        check_receivers(&settings, broker.as_ref(), target, &rules, faults);
+        let is_own = node.peek("on_no_receivers").is_some();
+        check_receivers(&settings, is_own, broker.as_ref(), target, &mut rules, faults);
     }
     if settings.asked().is_none_or(|asked| !asked.iter().any(|key| key == "priority")) {
         // Where it is no property of the kind's own messages (AMQP), it is the rank of a handler.
@@ -115,12 +116,24 @@ fn over(own: &Node, defaults: Option<&Node>) -> Node {
     Node::new(own.path(), own.at().clone(), Value::Map(entries))
 }
 
-/// A rule about receivers makes sense only where a publish answers how many there were.
-fn check_receivers(settings: &Node, broker: &dyn Broker, target: &Target, rules: &DeliveryRules, faults: &mut Problems) {
+/// A rule about receivers makes sense only where a publish answers how many there were. One of `defaults` is not meant for what keeps
+/// its messages (a queue, a stream), but for every channel.
+fn check_receivers(
+    settings: &Node,
+    is_own: bool,
+    broker: &dyn Broker,
+    target: &Target,
+    rules: &mut DeliveryRules,
+    faults: &mut Problems,
+) {
     if rules.on_no_receivers == NoReceivers::Ok {
         return;
     }
     if let Err(why) = broker.hears(target) {
+        if !is_own && broker.carries_headers(target) {
+            rules.on_no_receivers = NoReceivers::Ok;
+            return;
+        }
         let at = settings.child("on_no_receivers").unwrap_or(settings).at();
         faults.fault(at, format!("`on_no_receivers` cannot be kept here: {why}")).hint("`on_no_receivers: ok`");
     }

@@ -107,9 +107,11 @@ fn defaults_lie_under_every_destination() {
         "defaults: { max_errors: 2, timeout: 3s, on_no_receivers: retry, maxlen: 10 }
 routes:
   - { name: a, from: mq/a, to: live/a, dead_letter: native }
-  - { name: b, from: mq/b, to: { broker: live, channel: b, timeout: 1s, on_no_receivers: ok, stream: c }, dead_letter: native }",
+  - { name: b, from: mq/b, to: { broker: live, channel: b, timeout: 1s, on_no_receivers: ok, stream: c }, dead_letter: native }
+  - { name: c, from: mq/c, to: mq/d, dead_letter: native }",
     );
     let rules = |pipeline: usize| plan.pipelines[pipeline].lanes[0].rules.clone();
+    assert_eq!(rules(2).on_no_receivers, NoReceivers::Ok, "a queue has no receivers to count");
     assert_eq!(
         (rules(0).max_errors, rules(0).timeout, rules(0).on_no_receivers),
         (Some(2), Duration::from_secs(3), NoReceivers::Retry)
