@@ -217,6 +217,10 @@ impl Origin for RedisOrigin {
                 let told = target.options.downcast_ref::<Options>().is_some_and(|options| options.channel == Some(Channel::Plain));
                 told && *target.link.broker == *self.broker && is_heard_by(pattern, &target.address.text)
             }
+            // A stream may be written beside a channel, too.
+            What::Stream(StreamOrigin { key, .. }) if !target.fields.is_empty() => {
+                *target.link.broker == *self.broker && target.fields.iter().any(|field| field.text.text == **key)
+            }
             _ => self.inlet().is_some_and(|inlet| inlet.is_same_place(target)),
         }
     }

@@ -224,10 +224,13 @@ impl Publisher for RedisPublisher {
     }
 
     async fn close(self: Box<Self>) {
-        // Every pipeline in flight holds a permit. What is not answered in time stays unknown, as after any lost link.
-        let all = u32::try_from(IN_FLIGHT_MAX).unwrap_or(u32::MAX);
-        let flushed = tokio::time::timeout(CLOSE_WITHIN, self.places.acquire_many(all)).await;
-        if flushed.is_err() {
+        // An answer to the last question means that all before it are answered, whether or not anybody has looked at them yet.
+        let flushes = self.nodes.connected().map(|connection| async {
+            let mut requests = connection.requests.clone();
+            requests.send_packed_command(&redis::cmd("PING")).await
+        });
+        let flushed = tokio::time::timeout(CLOSE_WITHIN, join_all(flushes)).await;
+        if !flushed.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
             tracing::debug!("a Redis link was closed with commands unanswered");
         }
     }

@@ -28,6 +28,9 @@ const BLOCK: Duration = Duration::from_secs(2);
 /// How much later than asked an answer may come.
 pub(super) const LATE: Duration = Duration::from_secs(3);
 
+/// How long a closing source waits for its blocking read to end.
+const UNBLOCK_WITHIN: Duration = Duration::from_secs(1);
+
 /// One read takes at most so many entries, however small they were so far.
 const COUNT_MAX: usize = 128;
 
@@ -152,9 +155,12 @@ impl Reader<'_> {
             biased;
             answered = &mut asking => answered,
             () = intake.closed() => {
-                self.unblock().await;
-                // What it still takes is pending under our name, and the next start reads it first.
-                drop(asking.await);
+                // What the read still takes is pending under our name, and the next start reads it first.
+                let ended = async {
+                    self.unblock().await;
+                    asking.await
+                };
+                drop(tokio::time::timeout(UNBLOCK_WITHIN, ended).await);
                 return Ok(Err(IntakeClosed));
             }
         };
@@ -166,7 +172,7 @@ impl Reader<'_> {
     }
 
     /// Ends a blocking read at the server, so that nothing is given to a reader that has gone. Not allowed everywhere; then the read
-    /// ends by itself in two seconds.
+    /// ends with its connection.
     async fn unblock(&self) {
         if let Some(id) = self.source.reader_id {
             let mut requests = self.source.acker.requests.clone();

@@ -182,18 +182,18 @@ impl Wire {
         let (requests, driver) = MultiplexedConnection::new_with_config(&info, parts.io, config)
             .await
             .map_err(|error| fault(Reason::Link, &self.place, &error))?;
-        Ok(Connection { requests, place: self.place, _driver: Arc::new(AbortOnDropHandle::new(tokio::spawn(driver))) })
+        Ok(Connection { requests, place: self.place, _driver: AbortOnDropHandle::new(tokio::spawn(driver)) })
     }
 }
 
-/// A connection that answers many requests at once. Dropped with its clones, it sends nothing more.
-#[derive(Debug, Clone)]
+/// A connection that answers many requests at once. Dropped, it sends nothing more, whoever still holds a clone of `requests`.
+#[derive(Debug)]
 pub(super) struct Connection {
     /// For requests; they go onto the wire in the order in which they are first polled.
     pub(super) requests: MultiplexedConnection,
     /// Where it leads.
     pub(super) place: Place,
-    _driver: Arc<AbortOnDropHandle<()>>,
+    _driver: AbortOnDropHandle<()>,
 }
 
 impl Greeting {
