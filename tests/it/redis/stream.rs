@@ -89,7 +89,6 @@ async fn an_entry_arrives_with_its_fields() {
     assert_eq!(pipeline.next().await.body(), r#"{"name":"Ann \"A\"","age":"7"}"#);
 }
 
-/// The naive way, `XAUTOCLAIM` as it comes, would give us our own entries again: it has no filter.
 #[tokio::test]
 async fn a_dead_peers_entries_are_taken_over_and_our_own_are_not() {
     let server = Server::start(&[]);
@@ -112,6 +111,25 @@ async fn a_dead_peers_entries_are_taken_over_and_our_own_are_not() {
     assert!(pipeline.next_within(Duration::from_secs(4)).await.is_none());
     assert_eq!(pending(&server), 1);
     ours.accept();
+    until(|| pending(&server) == 0).await;
+}
+
+/// `XAUTOCLAIM` has no filter: after a pause in which nobody could renew anything, it gives us our own.
+#[tokio::test]
+async fn what_we_hold_is_not_taken_twice_however_idle_it_looks() {
+    let server = Server::start(&[]);
+    let broker = broker(&server.url());
+    let origin = origin(&*broker, "{ stream: s, idle_claim: 1s }");
+    let id = add(&server, "held");
+    let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
+    let held = pipeline.next().await;
+    let mut control = server.control();
+    for _ in 0..400 {
+        let idle = ["XCLAIM", "s", "rialto", "rialto-test", "0", &id, "IDLE", "100000", "JUSTID"];
+        let _: Vec<String> = super::server::run(&mut control, &idle);
+        assert!(pipeline.next_within(Duration::from_millis(5)).await.is_none(), "our own entry came again");
+    }
+    held.accept();
     until(|| pending(&server) == 0).await;
 }
 
@@ -154,6 +172,21 @@ async fn a_lost_group_is_created_anew_where_we_were() {
     for expected in ["unsettled", "while it was lost"] {
         assert_eq!(pipeline.next().await.body(), expected);
     }
+}
+
+/// A group that others created and that is lost before we read anything: where it stood nobody knows, so it begins at the beginning.
+#[tokio::test]
+async fn a_foreign_group_that_is_lost_begins_at_the_beginning() {
+    let server = Server::start(&[]);
+    let _: () = server.run(&["XGROUP", "CREATE", "s", "rialto", "0", "MKSTREAM"]);
+    let broker = broker(&server.url());
+    let origin = origin(&*broker, "{ stream: s, start: latest }");
+    let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
+    let _: u64 = server.run(&["XGROUP", "DESTROY", "s", "rialto"]);
+    pipeline.ended().await.expect_err("the group is gone");
+    add(&server, "1");
+    let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
+    assert_eq!(pipeline.next().await.body(), "1");
 }
 
 /// `$` would skip what was added while nobody was there.
