@@ -27,7 +27,8 @@ use crate::{
     outcome::{LinkDown, Outcome, Proof, Reason},
 };
 
-/// Below [`PIPELINES_MAX`], so that a pipeline finds its place in the crate's queue when it is first polled, and `PING` still fits.
+/// Below [`PIPELINES_MAX`], so that a pipeline finds its place in the crate's queue when it is first polled, and `PING` still fits. A
+/// backstop: link workers keep to the target's `in_flight`, which is far lower.
 const IN_FLIGHT_MAX: usize = PIPELINES_MAX / 2;
 
 /// How long `WAIT` may block for lagging replicas. Four batches of it stay below the time for an answer.

@@ -28,8 +28,9 @@ use crate::{
 /// default is half a second, which a busy server's fork exceeds.
 pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
-/// The crate's request queue. What is on the wire stays below it (see `publisher`), so that a send never waits for a place in it.
-pub(super) const PIPELINES_MAX: usize = 50;
+/// The crate's request queue (50 by default). What is on the wire stays below it (see `publisher`), so that a send never waits for a
+/// place in it; it takes memory only as it fills.
+pub(super) const PIPELINES_MAX: usize = 1024;
 
 /// TCP, TLS or a socket file.
 pub(super) trait Socket: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -15,6 +15,7 @@ use crate::support::{self, PATIENCE};
 mod amqp;
 pub(crate) mod cable;
 mod publishers;
+mod redis;
 mod sources;
 
 pub(crate) use cable::Cable;
@@ -23,6 +24,7 @@ pub(crate) use cable::Cable;
 macro_rules! for_every_kind {
     ($suite:ident) => {
         $suite!(amqp, crate::conformance::amqp::RabbitMq);
+        $suite!(redis, crate::conformance::redis::Redis);
     };
 }
 pub(crate) use for_every_kind;
