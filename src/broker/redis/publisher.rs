@@ -226,12 +226,12 @@ impl Publisher for RedisPublisher {
 
     async fn close(self: Box<Self>) {
         // An answer to the last question means that all before it are answered, whether or not anybody has looked at them yet.
-        let flushes = self.nodes.connected().map(|connection| async {
+        let questions = self.nodes.connected().map(|connection| async {
             let mut requests = connection.requests.clone();
             requests.send_packed_command(&redis::cmd("PING")).await
         });
-        let flushed = tokio::time::timeout(CLOSE_WITHIN, join_all(flushes)).await;
-        if !flushed.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
+        let answered = tokio::time::timeout(CLOSE_WITHIN, join_all(questions)).await;
+        if !answered.is_ok_and(|answers| answers.iter().all(Result::is_ok)) {
             tracing::debug!("a Redis link was closed with commands unanswered");
         }
     }
