@@ -2,6 +2,11 @@
 //!
 //! Nothing in this folder reconnects by itself. A link or a source is one incarnation over connections of its own; the crate's
 //! `ConnectionManager` is not used, because it keeps the error of a failed reconnect for ever when that error is no I/O error.
+//!
+//! What an ACL user needs (6.0 or newer; streams by group 6.2): for destinations `PUBLISH`, `SPUBLISH`, `XADD`, `WAIT` as they are
+//! used, and `PING`; for channels `SUBSCRIBE` or `PSUBSCRIBE`; for streams `XREADGROUP XACK XCLAIM XAUTOCLAIM XGROUP XINFO`, and
+//! `CLIENT|UNBLOCK` to stop without leaving an entry behind. `HELLO` tells a replica from a master; `check --connect` asks
+//! `ACL WHOAMI` and `ACL DRYRUN` where they are allowed.
 
 use std::sync::Arc;
 

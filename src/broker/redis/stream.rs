@@ -34,8 +34,11 @@ const UNBLOCK_WITHIN: Duration = Duration::from_secs(1);
 /// One read takes at most so many entries, however small they were so far.
 const COUNT_MAX: usize = 128;
 
-/// One read is meant to take at most so many bytes: the size of the largest entry of the last read decides how many that are.
+/// One read is meant to take at most so many bytes: the largest entries of the last reads decide how many entries that are.
 const READ_BYTES: usize = 4 << 20;
+
+/// What an entry is taken for before the first read, in bytes.
+const ENTRY_BYTES: usize = 256 << 10;
 
 /// What is read, and as whom.
 #[derive(Debug)]
@@ -86,7 +89,7 @@ impl Source for StreamSource {
     async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError> {
         let (offers, receipts) = intake.open();
         let book = Book { held: Mutex::default(), mark: Arc::clone(&self.mark) };
-        let reading = Reader { source: &self, book: &book, size_max: READ_BYTES / COUNT_MAX }.run(offers, &intake);
+        let reading = Reader { source: &self, book: &book, size_max: ENTRY_BYTES }.run(offers, &intake);
         let acking = acker::run(&self.group, &self.acker, &book, receipts, intake.metrics());
         tokio::pin!(reading, acking);
         tokio::select! {
@@ -103,7 +106,7 @@ impl Source for StreamSource {
 struct Reader<'a> {
     source: &'a StreamSource,
     book: &'a Book,
-    /// The largest entry of the last read, in bytes.
+    /// The largest entry of the last reads, in bytes.
     size_max: usize,
 }
 
@@ -235,8 +238,9 @@ impl Reader<'_> {
                 None => return Err(SourceError { reason: Reason::Link, detail: "an entry of the wrong shape".into() }),
             }
         }
-        if largest > 0 {
-            self.size_max = largest;
+        if !batch.is_empty() {
+            // Forgets slowly: one read of small entries says little about the next.
+            self.size_max = largest.max(self.size_max / 2);
         }
         acker::acknowledge(&self.source.group, &self.source.acker, &gone).await?;
         Ok(batch)

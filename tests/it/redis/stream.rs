@@ -47,6 +47,30 @@ async fn what_is_settled_is_acknowledged_and_what_is_not_comes_again_first() {
 }
 
 #[tokio::test]
+async fn both_protocols_read_the_same() {
+    let server = Server::start(&[]);
+    let broker = broker(&format!("'{}?protocol=3'", server.url()));
+    let origin = origin(&*broker, "{ stream: s, start: latest, idle_claim: 1s }");
+    let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
+    let mut tap = Pipeline::open(&*broker.tap(&super::target(&*broker, "{ stream: s }")).expect("a tap"), &house(), 10).await;
+    add(&server, "1");
+    let taken = pipeline.next().await;
+    assert_eq!((taken.body(), tap.next().await.body()), ("1", "1"));
+    let _: u64 = server.run(&["XGROUP", "DESTROY", "s", "rialto"]);
+    pipeline.ended().await.expect_err("the group is gone");
+    // Another consumer was faster, and began further on.
+    add(&server, "2");
+    let _: () = server.run(&["XGROUP", "CREATE", "s", "rialto", "$"]);
+    let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
+    for expected in ["1", "2"] {
+        let taken = pipeline.next().await;
+        assert_eq!(taken.body(), expected);
+        taken.accept();
+    }
+    until(|| pending(&server) == 0).await;
+}
+
+#[tokio::test]
 async fn an_entry_arrives_with_its_fields() {
     let server = Server::start(&[]);
     let broker = broker(&server.url());

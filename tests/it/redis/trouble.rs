@@ -94,6 +94,36 @@ async fn a_user_without_a_permission_is_refused_message_by_message() {
     assert!(!broker.probe(&Probe::Target(&fixed), &house()).await.is_empty());
 }
 
+/// The commands that `broker::redis` names for an ACL user are enough.
+#[tokio::test]
+async fn the_least_privileged_user_can_do_it_all() {
+    let server = Server::start(&[]);
+    let user = |name: &str, commands: &[&str]| {
+        let who = ["ACL", "SETUSER", name, "on", ">pw", "~ours:*", "&ours:*", "-@all"];
+        let _: () = server.run(&[&who[..], commands].concat());
+        broker(&format!("redis://{name}:pw@127.0.0.1:{}", server.port()))
+    };
+    let writer = user("writer", &["+publish", "+spublish", "+xadd", "+wait", "+ping"]);
+    let reader =
+        user("reader", &["+xreadgroup", "+xack", "+xclaim", "+xautoclaim", "+xgroup", "+xinfo", "+client|unblock", "+ping"]);
+    let listener = user("listener", &["+subscribe", "+ping"]);
+    let (stream, channel) = (target(&*writer, "{ stream: 'ours:s' }"), target(&*writer, "ours:c"));
+    let mut publisher = writer.link(&stream.link, &house()).await.expect("a link");
+    publisher.ping().await.expect("alive");
+    let mut listening = Pipeline::open(&*origin(&*listener, "ours:c"), &house(), 10).await;
+    let mut reading = Pipeline::open(&*origin(&*reader, "{ stream: 'ours:s', idle_claim: 1s }"), &house(), 10).await;
+    let message = message("{}");
+    let batch = [outgoing(&stream, &message, "ours:s", "{}"), outgoing(&channel, &message, "ours:c", "{}")];
+    let outcomes = send(&mut *publisher, &batch).await;
+    assert_eq!(outcomes, [Outcome::Delivered(Proof::Confirmed), Outcome::Delivered(Proof::Receivers(1))]);
+    assert_eq!(listening.next().await.body(), "{}");
+    // Held through a few renewals and rounds of claiming, then acknowledged.
+    let held = reading.next().await;
+    assert!(reading.next_within(Duration::from_millis(1500)).await.is_none());
+    held.accept();
+    assert_eq!(reading.close().await.expect("an orderly end"), rialto::broker::Ended::Drained);
+}
+
 /// Half a second, the crate's own limit, would call this unknown.
 #[tokio::test]
 async fn a_slow_server_is_waited_for() {
