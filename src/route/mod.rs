@@ -1,7 +1,7 @@
 //! Who a message is for. Pure: compiled values only; no clock, no I/O, no broker.
 //!
 //! A [`Router`] belongs to one source: it decodes what the source offers, asks its [`Route`]s, renders addresses, and leaves one
-//! [`Copy`] for every lane that takes the message.
+//! [`struct@Copy`] for every lane that takes the message.
 
 mod candidates;
 mod compiled;

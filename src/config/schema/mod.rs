@@ -2,7 +2,7 @@
 //!
 //! The types of [`keys`] say what may be written; nothing is read into them (settings are read field by field, so that every fault is
 //! found). A test holds their keys against the keys that the plan asks for. What belongs to a kind of broker comes from
-//! [`KINDS`].
+//! [`KINDS`](crate::broker::KINDS).
 
 mod entries;
 mod keys;

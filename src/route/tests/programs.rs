@@ -38,7 +38,7 @@ fn when_lets_through_what_it_holds_for() {
         match expected {
             Some(true) => assert_eq!(copies(&batch), [(0, 0, "Paid:-", None)], "{program}"),
             Some(false) => {
-                assert_eq!((batch.copies.len(), batch.idle.as_slice()), (0, [(0, Idle::Filtered)].as_slice()), "{program}")
+                assert_eq!((batch.copies.len(), batch.idle.as_slice()), (0, [(0, Idle::Filtered)].as_slice()), "{program}");
             }
             None => assert_eq!(copies(&batch), [(0, 9, "orders.dead", Some(Reason::Transform))], "{program}"),
         }
