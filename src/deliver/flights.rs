@@ -41,6 +41,13 @@ impl Flights {
         self.messages
     }
 
+    /// The broker holds the link back: what flies is not late before `until`.
+    pub(super) fn wait_until(&mut self, until: Instant) {
+        for flight in &mut self.queue {
+            flight.deadline = flight.deadline.max(until);
+        }
+    }
+
     /// When the oldest must be answered.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.queue.front().map(|flight| flight.deadline)

@@ -38,6 +38,7 @@ enum Answer {
 
 /// Writes down what it was sent, link by link, and answers by script.
 struct Scripted {
+    held: Arc<std::sync::atomic::AtomicBool>,
     seen: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<Script>>,
 }
@@ -64,7 +65,7 @@ impl Broker for Scripted {
     }
     async fn link(&self, _: &LinkKey, _: &House) -> Result<Box<dyn Publisher>, OpenError> {
         self.seen.lock().unwrap().push("open".into());
-        Ok(Box::new(ScriptedLink { seen: Arc::clone(&self.seen), script: Arc::clone(&self.script) }))
+        Ok(Box::new(ScriptedLink { held: Arc::clone(&self.held), seen: Arc::clone(&self.seen), script: Arc::clone(&self.script) }))
     }
     fn tap(&self, _: &Target) -> Result<Arc<dyn Origin>, String> {
         Err(String::new())
@@ -75,6 +76,7 @@ impl Broker for Scripted {
 }
 
 struct ScriptedLink {
+    held: Arc<std::sync::atomic::AtomicBool>,
     seen: Arc<Mutex<Vec<String>>>,
     script: Arc<Mutex<Script>>,
 }
@@ -90,6 +92,9 @@ impl Publisher for ScriptedLink {
             Answer::Dies => Ok(Box::pin(async { Err(LinkDown::new(Reason::Link, "cut")) })),
             Answer::Silence => Ok(Box::pin(std::future::pending())),
         }
+    }
+    fn held(&self) -> Option<String> {
+        self.held.load(std::sync::atomic::Ordering::Relaxed).then(|| "an alarm".to_owned())
     }
     async fn ping(&mut self) -> Result<(), LinkDown> {
         Ok(())
@@ -113,6 +118,7 @@ fn refuses(bodies: &[String], text: &str, outcome: &Outcome) -> Answer {
 
 /// A worker with its journal and the front door before it.
 struct Rig {
+    held: Arc<std::sync::atomic::AtomicBool>,
     seen: Arc<Mutex<Vec<String>>>,
     journal: Transit,
     door: Door,
@@ -155,7 +161,9 @@ impl Rig {
     fn with_grave(rules: DeliveryRules, form: Format, script: impl FnMut(&[String]) -> Answer + Send + 'static) -> Self {
         let metrics = Arc::new(Metrics::new());
         let seen = Arc::new(Mutex::new(Vec::new()));
-        let broker = Arc::new(Scripted { seen: Arc::clone(&seen), script: Arc::new(Mutex::new(Box::new(script))) });
+        let held = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let broker =
+            Arc::new(Scripted { held: Arc::clone(&held), seen: Arc::clone(&seen), script: Arc::new(Mutex::new(Box::new(script))) });
         let lane = |id, rules: DeliveryRules, format, dead_letter| {
             let name: Arc<str> = format!("{id:?}").into();
             let spec = LaneSpec {
@@ -184,7 +192,7 @@ impl Rig {
         tokio::spawn(LinkWorker::new(spec, journal.backlog(&[LANE, GRAVE]), house, graves, board).run(stopping));
         let (door, arrivals) = Door::new(1000, 1 << 20, true, metrics.source("s"));
         let (intake, closer) = door.intake();
-        Self { seen, journal, door, arrivals, intake, _closer: closer, _stop: stop }
+        Self { held, seen, journal, door, arrivals, intake, _closer: closer, _stop: stop }
     }
 
     /// Appends one batch; a message `k1` has the key `k`, and `-1` has none.
@@ -256,6 +264,18 @@ async fn a_dead_link_repeats_what_was_in_flight_in_the_old_order() {
 async fn silence_beyond_the_timeout_ends_the_link() {
     let mut rig = Rig::start(quick(), script(vec![|_| Answer::Silence]));
     let _receipts = rig.append(&["a1"]).await;
+    rig.settled().await;
+    assert_eq!(rig.seen(), ["open", "a1", "open", "a1"]);
+}
+
+#[tokio::test]
+async fn a_link_that_its_broker_holds_back_is_not_late() {
+    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Silence]));
+    rig.held.store(true, std::sync::atomic::Ordering::Relaxed);
+    let _receipts = rig.append(&["a1"]).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(rig.seen(), ["open", "a1"], "three times its timeout");
+    rig.held.store(false, std::sync::atomic::Ordering::Relaxed);
     rig.settled().await;
     assert_eq!(rig.seen(), ["open", "a1", "open", "a1"]);
 }

@@ -27,6 +27,11 @@ impl LinkWorker {
             self.tick_at = now + TICK;
             self.tick(now);
         }
+        if let Line::Up { publisher, .. } = &self.line
+            && publisher.held().is_some()
+        {
+            self.flights.wait_until(now + TICK);
+        }
         let late = match &self.line {
             Line::Sending { deadline, .. } => *deadline <= now,
             _ => false,
