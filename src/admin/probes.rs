@@ -59,7 +59,7 @@ pub struct Probes {
 
 /// The listener could not be opened: exit 74.
 #[derive(Debug, thiserror::Error)]
-#[error("telemetry.listen: cannot listen on {address}: {source}")]
+#[error("telemetry.listen: cannot listen on {address}")]
 pub struct ListenError {
     address: SocketAddr,
     source: io::Error,

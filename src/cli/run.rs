@@ -60,11 +60,9 @@ fn start(settings: &Settings, absent: Absent) -> Ended {
     let Some(plan) = plan else { return Err(refuse(&problems)) };
     let logs = start_logs(&plan.log).map_err(|error| Failure::new(Exit::Config, error))?;
     let ended = serve(plan, &problems, settings, absent);
-    let lost = logs.lost();
-    // What waits is written before the loss is told.
-    drop(logs);
-    if lost > 0 {
-        eprintln!("{lost} lines of the log were lost to a slow standard error");
+    if logs.lost() > 0 {
+        // Through the same queue: a standard error that nobody reads must not hold the end either.
+        tracing::warn!(lines = logs.lost(), "lines of this log were lost to a slow standard error");
     }
     ended
 }

@@ -5,7 +5,7 @@
 
 use std::io::{self, IsTerminal};
 
-use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_appender::non_blocking::{ErrorCounter, NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Lines that wait for a slow standard error; a line is seldom over 300 bytes.
@@ -60,7 +60,7 @@ impl LogGuard {
 #[derive(Debug, thiserror::Error)]
 pub enum LogError {
     /// `RIALTO_LOG` or `log.level` is no filter.
-    #[error("the log filter: {0}")]
+    #[error("`log.level` or {VARIABLE} is no filter")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
     /// Logs run already.
     #[error("logs run already")]
@@ -70,14 +70,18 @@ pub enum LogError {
 /// Starts the logs of this process: once.
 pub fn start(plan: &LogPlan) -> Result<LogGuard, LogError> {
     let terminal = io::stderr().is_terminal();
-    let (writer, guard) =
-        NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).lossy(true).thread_name("rialto-log").finish(io::stderr());
+    let (writer, guard) = queue(io::stderr());
     let lost = writer.error_counter();
     let filter = filter(&plan.level, std::env::var(VARIABLE).ok().as_deref())?;
     let colour = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let json = plan.format == LogFormat::Json || (plan.format == LogFormat::Auto && !terminal);
     tracing::subscriber::set_global_default(subscriber(filter, json, colour, writer)).map_err(|_| LogError::Running)?;
     Ok(LogGuard { _writer: guard, lost })
+}
+
+/// The queue before `writer`, and the thread behind it.
+fn queue<W: io::Write + Send + 'static>(writer: W) -> (NonBlocking, WorkerGuard) {
+    NonBlockingBuilder::default().buffered_lines_limit(LINES_MAX).lossy(true).thread_name("rialto-log").finish(writer)
 }
 
 fn filter(level: &str, variable: Option<&str>) -> Result<EnvFilter, LogError> {
@@ -156,6 +160,37 @@ mod tests {
         });
         assert!(line.contains("ours") && line.contains("warned"), "{line}");
         assert!(!line.contains("theirs") && !line.contains("a body"), "{line}");
+    }
+
+    /// A pipe that is full, and that nobody reads.
+    struct Full(std::sync::mpsc::Receiver<()>);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            // Ends with the test, which holds the other end.
+            let _ = self.0.recv();
+            Ok(bytes.len())
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_standard_error_that_nobody_reads_holds_nobody() {
+        let (end, full) = std::sync::mpsc::channel();
+        let (writer, guard) = queue(Full(full));
+        let lost = writer.error_counter();
+        let subscriber = subscriber(filter("info", None).unwrap(), true, false, writer);
+        tracing::subscriber::with_default(subscriber, || {
+            for number in 0..3 * LINES_MAX {
+                tracing::info!(number, "said");
+            }
+        });
+        // One line is in the writer's hands, as many wait as may, the rest is lost and counted.
+        let kept = 3 * LINES_MAX - lost.dropped_lines();
+        assert!((LINES_MAX..=LINES_MAX + 1).contains(&kept), "{kept} kept");
+        drop((end, guard));
     }
 
     #[test]
