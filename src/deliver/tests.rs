@@ -1,6 +1,7 @@
 //! A link worker against a broker that answers by script: what real servers do only when it hurts.
 
 mod letters;
+mod pauses;
 
 use std::{
     any::Any,
@@ -269,18 +270,6 @@ async fn silence_beyond_the_timeout_ends_the_link() {
 }
 
 #[tokio::test]
-async fn a_link_that_its_broker_holds_back_is_not_late() {
-    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Silence]));
-    rig.held.store(true, std::sync::atomic::Ordering::Relaxed);
-    let _receipts = rig.append(&["a1"]).await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
-    assert_eq!(rig.seen(), ["open", "a1"], "three times its timeout");
-    rig.held.store(false, std::sync::atomic::Ordering::Relaxed);
-    rig.settled().await;
-    assert_eq!(rig.seen(), ["open", "a1", "open", "a1"]);
-}
-
-#[tokio::test]
 async fn a_refused_message_parks_its_key_and_nobody_elses() {
     let rules = DeliveryRules {
         backoff: Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(1), jitter: false },
@@ -305,24 +294,6 @@ async fn after_its_tries_a_bad_message_is_dead_lettered_and_its_key_flows_on() {
     assert_eq!(seen.iter().filter(|body| *body == "a1").count(), 5, "max_errors is 5: {seen:?}");
     assert!(seen.contains(&"grave=a1".into()), "{seen:?}");
     assert_eq!(receipts.next().await.unwrap().through, Some(1));
-}
-
-#[tokio::test]
-async fn throttling_pauses_the_lane_without_counting_and_keeps_the_order() {
-    let mut times = 0;
-    let mut rig = Rig::start(DeliveryRules { max_errors: Some(1), ..quick() }, move |bodies| {
-        times += 1;
-        if times > 3 {
-            return delivered(bodies);
-        }
-        let throttled = Outcome::Throttled { after: Some(Duration::from_millis(5)), detail: "OOM".into() };
-        Answer::Outcomes(vec![throttled; bodies.len()])
-    });
-    let _receipts = rig.append(&["a1", "b1", "a2"]).await;
-    rig.settled().await;
-    let seen = rig.seen();
-    assert_eq!(seen[seen.len() - 3..], ["a1", "b1", "a2"]);
-    assert!(!seen.iter().any(|body| body.starts_with("grave")), "{seen:?}");
 }
 
 #[tokio::test]
@@ -396,23 +367,4 @@ async fn an_open_breaker_counts_nothing_and_a_probe_closes_it() {
     rig.settled().await;
     let seen = rig.seen();
     assert!(!seen.iter().any(|body| body.starts_with("grave")), "the breaker opened before the third try: {seen:?}");
-}
-
-#[tokio::test]
-async fn a_paused_lane_keeps_one_withdrawn_message_to_ask_with() {
-    let open = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let opened = Arc::clone(&open);
-    let mut rig = Rig::start(quick(), move |bodies| {
-        if opened.load(std::sync::atomic::Ordering::Relaxed) {
-            return delivered(bodies);
-        }
-        Answer::Outcomes(vec![refusal(Reason::Unauthenticated); bodies.len()])
-    });
-    let receipts = rig.append(&["a1", "b1", "c1"]).await;
-    tokio::time::sleep(Duration::from_millis(50)).await;
-    drop(receipts);
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(rig.journal.pending(), 1, "one asks, the others come again from their source");
-    open.store(true, std::sync::atomic::Ordering::Relaxed);
-    rig.settled().await;
 }

@@ -98,6 +98,7 @@ fn common(settings: &Node, faults: &mut Problems) {
     }
     settings.later("session_id", "Service Bus", faults);
     settings.later("scheduled_at", "Service Bus", faults);
+    settings.later("properties", "Service Bus", faults);
 }
 
 /// A destination's own keys over `defaults`; each keeps its place.

@@ -1,0 +1,54 @@
+//! Destinations that would have nothing for a while.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use super::*;
+
+#[tokio::test]
+async fn a_link_that_its_broker_holds_back_is_not_late() {
+    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Silence]));
+    rig.held.store(true, Relaxed);
+    let _receipts = rig.append(&["a1"]).await;
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(rig.seen(), ["open", "a1"], "three times its timeout");
+    rig.held.store(false, Relaxed);
+    rig.settled().await;
+    assert_eq!(rig.seen(), ["open", "a1", "open", "a1"]);
+}
+
+#[tokio::test]
+async fn throttling_pauses_the_lane_without_counting_and_keeps_the_order() {
+    let mut times = 0;
+    let mut rig = Rig::start(DeliveryRules { max_errors: Some(1), ..quick() }, move |bodies| {
+        times += 1;
+        if times > 3 {
+            return delivered(bodies);
+        }
+        let throttled = Outcome::Throttled { after: Some(Duration::from_millis(5)), detail: "OOM".into() };
+        Answer::Outcomes(vec![throttled; bodies.len()])
+    });
+    let _receipts = rig.append(&["a1", "b1", "a2"]).await;
+    rig.settled().await;
+    let seen = rig.seen();
+    assert_eq!(seen[seen.len() - 3..], ["a1", "b1", "a2"]);
+    assert!(!seen.iter().any(|body| body.starts_with("grave")), "{seen:?}");
+}
+
+#[tokio::test]
+async fn a_paused_lane_keeps_one_withdrawn_message_to_ask_with() {
+    let open = Arc::new(AtomicBool::new(false));
+    let opened = Arc::clone(&open);
+    let mut rig = Rig::start(quick(), move |bodies| {
+        if opened.load(Relaxed) {
+            return delivered(bodies);
+        }
+        Answer::Outcomes(vec![refusal(Reason::Unauthenticated); bodies.len()])
+    });
+    let receipts = rig.append(&["a1", "b1", "c1"]).await;
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    drop(receipts);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(rig.journal.pending(), 1, "one asks, the others come again from their source");
+    open.store(true, Relaxed);
+    rig.settled().await;
+}
