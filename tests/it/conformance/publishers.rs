@@ -29,6 +29,7 @@ macro_rules! suite {
             promise!(a_lost_link_answers_for_everything_and_calls_nothing_delivered_that_is_not);
             promise!(a_closed_link_has_sent_all);
             promise!(a_dropped_link_sends_nothing_more);
+            promise!(a_dropped_link_is_off_the_network_at_once);
             promise!(a_frozen_link_holds_its_batches_and_finishes_them_later);
             promise!(a_ping_tells_the_living_from_the_dead);
         }
@@ -186,6 +187,19 @@ async fn a_dropped_link_sends_nothing_more<S: Stand>(scene: Scene<S>) {
     assert!(dropped.elapsed() < Duration::from_secs(5), "closed after {:?}", dropped.elapsed());
     let found = scene.found().await.len();
     assert!(found < 200, "all {found} messages of a dropped link were sent");
+}
+
+/// Naive: a client library's farewell waits for an answer, and the old socket still delivers beside the new one.
+async fn a_dropped_link_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) {
+    let target = scene.target();
+    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let one = message("{}");
+    send(&mut *link, &[outgoing(&target, &one, &scene.place.address)]).await;
+    sleep(Duration::from_millis(100)).await;
+    scene.cable.freeze();
+    drop(link);
+    let off = eventually("its sockets are closed", || async { scene.cable.open() == 0 });
+    timeout(Duration::from_secs(1), off).await.expect("at once, whatever the server answers");
 }
 
 async fn a_frozen_link_holds_its_batches_and_finishes_them_later<S: Stand>(scene: Scene<S>) {

@@ -31,6 +31,7 @@ macro_rules! suite {
             promise!(ids_and_headers_come_with_the_body);
             promise!(the_largest_message_comes_whole);
             promise!(a_dropped_source_acknowledges_nothing_more);
+            promise!(a_dropped_source_is_off_the_network_at_once);
             promise!(a_closed_source_drains_and_repeats_nothing);
             promise!(a_lost_connection_is_noticed_while_idle);
             promise!(a_lost_connection_is_noticed_while_the_window_is_full);
@@ -193,6 +194,15 @@ async fn a_dropped_source_acknowledges_nothing_more<S: Stand>(scene: Scene<S>) {
     assert_eq!(sorted(bodies(&batches)), numbered(100));
     batches.iter().for_each(accept);
     scene.is_read_up().await;
+}
+
+async fn a_dropped_source_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) {
+    let running = Running::open(&*scene.origin(), 10).await;
+    sleep(Duration::from_millis(300)).await;
+    scene.cable.freeze();
+    running.ended.abort();
+    let off = eventually("its sockets are closed", || async { scene.cable.open() == 0 });
+    timeout(Duration::from_secs(1), off).await.expect("at once, whatever the server answers");
 }
 
 async fn a_closed_source_drains_and_repeats_nothing<S: Stand>(scene: Scene<S>) {
