@@ -79,6 +79,14 @@ impl Rabbit {
         name
     }
 
+    /// A fresh queue that keeps nothing on disk.
+    pub(crate) async fn transient_queue(&self) -> String {
+        let name = unique("queue");
+        let options = QueueDeclareOptions::default();
+        self.channel.queue_declare(name.as_str().into(), options, FieldTable::default()).await.expect("a queue");
+        name
+    }
+
     pub(crate) async fn declare(&self, name: &str) {
         self.declare_with(name, &[]).await;
     }
