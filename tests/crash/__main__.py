@@ -1,7 +1,7 @@
 """Runs a campaign: `python -m crash crash | faults | teeth | SCENARIO… --dir DIR`.
 
-RIALTO_TEST_BINARY names the bridge; RIALTO_CRASH_KILLS is how often it is killed in each direction (100), and
-RIALTO_CRASH_SEED repeats a run's random choices.
+RIALTO_TEST_BINARY names the bridge; RIALTO_CRASH_KILLS is how often it is killed in each direction (130: some strike while it
+starts, and at least 100 are to strike under load), and RIALTO_CRASH_SEED repeats a run's random choices.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 from . import scenarios
 from .bridge import BridgeError
 
-KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "100"))
+KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
 PLANTED_KILLS = 10
 
