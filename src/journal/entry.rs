@@ -80,12 +80,6 @@ impl Batch {
         &self.routed
     }
 
-    /// What settles it.
-    #[cfg(feature = "planted-bugs")]
-    pub(super) fn ticket(&self) -> &Ticket {
-        &self.ticket
-    }
-
     /// Messages that no required lane holds: they settle without waiting for anyone.
     pub(super) fn unheld(&self) -> impl Iterator<Item = u32> {
         (0..).zip(&self.standings).filter(|(_, standing)| standing.open.load(Ordering::Relaxed) == 0).map(|(index, _)| index)

@@ -74,6 +74,8 @@ impl Transit {
 #[async_trait]
 impl Journal for Transit {
     async fn append(&self, routed: Routed, ticket: Ticket) {
+        #[cfg(feature = "planted-bugs")]
+        planted::early_ack(&ticket).await;
         self.shared.append(routed, ticket);
     }
 
@@ -102,8 +104,6 @@ impl Shared {
             batch.set_aside(*message, end);
         }
         self.settle_unheld(&batch);
-        #[cfg(feature = "planted-bugs")]
-        planted::early_ack(&batch);
         let mut woken = 0_u64;
         for (index, copy) in (0..).zip(&batch.routed().copies) {
             let queue = &mut lanes[copy.lane.0 as usize];
