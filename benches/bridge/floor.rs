@@ -2,11 +2,11 @@
 //! only consumes and acknowledges.
 //!
 //! `floor wrap AMQP_URL QUEUE REDIS_URL`: queue → envelope → `PUBLISH`, acknowledged after Redis replied.
-//! `floor bare AMQP_URL QUEUE`: queue → acknowledgement.
+//! `floor bare AMQP_URL QUEUE COUNT`: queue → acknowledgement; prints the seconds from the first message to the last.
 //!
 //! It has no routes, no retries, no order under failure, no metrics; it unwraps. What it has is the shape that is fast.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Instant};
 
 use futures_util::{FutureExt, StreamExt, future::BoxFuture};
 use lapin::{
@@ -27,15 +27,23 @@ async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     match arguments[..] {
-        ["bare", amqp, queue] => {
-            let (channel, consumer) = consume(amqp, queue).await;
-            let mut chunks = consumer.ready_chunks(CHUNK);
-            while let Some(chunk) = chunks.next().await {
-                acknowledge(&channel, chunk.last().unwrap().as_ref().unwrap().delivery_tag);
-            }
-        }
+        ["bare", amqp, queue, count] => bare(amqp, queue, count.parse().unwrap()).await,
         ["wrap", amqp, queue, redis] => wrap(amqp, queue, redis).await,
-        _ => panic!("floor bare AMQP_URL QUEUE | floor wrap AMQP_URL QUEUE REDIS_URL"),
+        _ => panic!("floor bare AMQP_URL QUEUE COUNT | floor wrap AMQP_URL QUEUE REDIS_URL"),
+    }
+}
+
+async fn bare(amqp: &str, queue: &str, count: u64) {
+    let (channel, consumer) = consume(amqp, queue).await;
+    let mut chunks = consumer.ready_chunks(CHUNK);
+    let mut first = None;
+    while let Some(chunk) = chunks.next().await {
+        let first = *first.get_or_insert_with(Instant::now);
+        let tag = chunk.last().unwrap().as_ref().unwrap().delivery_tag;
+        acknowledge(&channel, tag);
+        if tag == count {
+            println!(r#"{{"seconds":{:.4}}}"#, first.elapsed().as_secs_f64());
+        }
     }
 }
 
