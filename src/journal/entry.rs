@@ -90,11 +90,6 @@ impl Batch {
         self.standings[message as usize].note(end);
     }
 
-    /// Settles a message that nothing holds; answers how it ended.
-    pub(super) fn settle_unheld(&self, message: u32) -> SourceAction {
-        self.settle(message)
-    }
-
     /// Notes the end of a required copy. Answers how its message ended, where this was its last one, and settles it.
     pub(super) fn end(&self, message: u32, end: End) -> Option<SourceAction> {
         let standing = &self.standings[message as usize];
@@ -107,7 +102,8 @@ impl Batch {
         last.then(|| self.settle(message))
     }
 
-    fn settle(&self, message: u32) -> SourceAction {
+    /// Settles a message that nothing holds, or no longer; answers how it ended.
+    pub(super) fn settle(&self, message: u32) -> SourceAction {
         let standing = &self.standings[message as usize];
         let rejected = standing.rejected.load(Ordering::Relaxed);
         self.ticket.settle(message, if rejected { Verdict::Rejected } else { Verdict::Accepted });

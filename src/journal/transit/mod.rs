@@ -132,7 +132,7 @@ impl Shared {
                 Some(Idle::Dropped(_)) => batch.set_aside(message, End::Dropped),
                 Some(Idle::Filtered | Idle::Unrouted) | None => {}
             }
-            let action = batch.settle_unheld(message);
+            let action = batch.settle(message);
             let action = match idle {
                 Some(Idle::Filtered) => SourceAction::Filtered,
                 Some(Idle::Unrouted) => SourceAction::Unrouted,
