@@ -136,16 +136,19 @@ def check_duplicates(run, places, verdict):
 
 def check_order(run, places, verdict):
     """C4: per key first arrivals are in the order of production; a walk goes back only at an event, and then walks the
-    same way again without a gap. Numbers whose publish was never confirmed may be absent."""
+    same way again without a gap, unless an event says that the source's broker itself forgets (`repeats_skip`). Numbers
+    whose publish was never confirmed may be absent."""
     arrived = set(records(places))
+    repeats_skip = any(event.get("repeats_skip") for event in run.events)
     highest, last, returns = defaultdict(int), {}, Counter()
     for place in records(places):
         key, seq = place
         previous = last.get(key, 0)
         if seq > previous:
             for skipped in range(previous + 1, seq):
-                if (key, skipped) in arrived:
-                    kind = "overtaken" if skipped > highest[key] else "skipped in a repeat"
+                overtaken = skipped > highest[key]
+                if (key, skipped) in arrived and (overtaken or not repeats_skip):
+                    kind = "overtaken" if overtaken else "skipped in a repeat"
                     verdict.violations["order"].append(f"{key}: {seq} came after {previous}, {skipped} was {kind}")
                     break
         else:

@@ -130,6 +130,12 @@ def test_a_repeat_walks_the_same_way_again():
     assert kinds(logs(observed, [kill(1)], places(1, 9))) == {"order"}
 
 
+def test_a_broker_that_forgets_may_repeat_with_gaps_and_still_let_nothing_overtake():
+    forgot = kill(1, duplicates_max=9) | {"repeats_skip": True}
+    assert kinds(logs([*places(1, 5), 1, *places(2, 3), *places(6, 9)], [forgot], places(1, 9))) == set()
+    assert kinds(logs([*places(1, 5), 1, *places(2, 3), *places(7, 9), ("k", 6)], [forgot], places(1, 9))) == {"order"}
+
+
 def test_going_back_more_often_than_events_is_red():
     observed = [*places(1, 5), 1, ("k", 5), ("k", 5), *places(6, 9)]
     assert kinds(logs(observed, [kill(1)], places(1, 9))) == {"order"}
