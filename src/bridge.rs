@@ -14,6 +14,8 @@ use crate::{
     broker::{House, LinkKey},
     config::plan::{LanePlan, PipelinePlan, Plan},
     deliver::{LaneSpec, LinkSpec},
+    gateway::Gateway,
+    listen::ListenError,
     pipeline::{Pipeline, PipelineSpec},
     shutdown::Asked,
     telemetry::{Health, Metrics},
@@ -24,6 +26,7 @@ pub struct Bridge {
     house: House,
     health: Arc<Health>,
     running: BTreeMap<Arc<str>, Running>,
+    gateway: Option<Gateway>,
     timeout: Duration,
     delay: Duration,
 }
@@ -46,6 +49,17 @@ pub enum Stopped {
     Forced(u8),
 }
 
+/// The bridge did not start: exit 74.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A port is in use, or not ours.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// No thread for a pipeline.
+    #[error("a pipeline has no thread")]
+    Thread(#[from] io::Error),
+}
+
 /// A changed pipeline must let go of its source before the new one reads it. One that cannot finish so soon (its destination is
 /// down) leaves what it holds to the new one: the source sends it again.
 const RELOAD_DRAIN: Duration = Duration::from_secs(5);
@@ -54,10 +68,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 impl Bridge {
     /// Starts every pipeline of a plan. Brokers need not be there: each pipeline connects when it can.
-    pub fn start(plan: Plan, metrics: Arc<Metrics>, health: Arc<Health>) -> io::Result<Self> {
-        let house = House { name: plan.name, instance: plan.instance, metrics };
+    /// Listeners are bound first; one that cannot be is the only reason not to start, beside the system's own.
+    pub fn start(plan: Plan, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self, StartError> {
+        let house = House::new(plan.name, plan.instance, metrics);
+        for (name, broker) in &plan.brokers {
+            if let Some(settings) = broker.listens() {
+                let listener = house.listeners.http(name, settings)?;
+                info!(broker = %name, address = %listener.address(), "listening");
+            }
+        }
+        let open = |settings| Gateway::open(settings, &house.hub, &house.listeners, &house.metrics);
+        let gateway = plan.gateway.as_ref().map(open).transpose()?;
         let (timeout, delay) = (plan.shutdown.timeout, plan.shutdown.delay);
-        let mut bridge = Self { house, health, running: BTreeMap::new(), timeout, delay };
+        let mut bridge = Self { house, health, running: BTreeMap::new(), gateway, timeout, delay };
         for pipeline in plan.pipelines {
             bridge.begin(pipeline)?;
         }
@@ -78,7 +101,12 @@ impl Bridge {
         info!(timeout = ?self.timeout, "stopping: sources first, then what they have sent");
         self.health.draining();
         tokio::select! {
-            stopped = self.drain() => stopped,
+            stopped = self.drain() => {
+                // Last: until now the doors answered whoever waits for what was taken.
+                drop(self.gateway.take());
+                self.house.listeners.close();
+                stopped
+            }
             code = second(&mut asked) => Stopped::Forced(code),
         }
     }
@@ -102,7 +130,7 @@ impl Bridge {
 
     /// Takes a new plan: pipelines that did not change are not touched.
     async fn adopt(&mut self, plan: Plan) {
-        self.house = House { name: plan.name, instance: plan.instance, metrics: Arc::clone(&self.house.metrics) };
+        (self.house.name, self.house.instance) = (plan.name, plan.instance);
         (self.timeout, self.delay) = (plan.shutdown.timeout, plan.shutdown.delay);
         self.health.set_readiness(plan.readiness);
         let fresh: BTreeMap<_, _> = plan.pipelines.into_iter().map(|pipeline| (Arc::clone(&pipeline.source), pipeline)).collect();

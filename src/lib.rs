@@ -23,6 +23,10 @@ pub mod pipeline;
 pub mod journal;
 pub mod deliver;
 
+pub mod live;
+pub mod gateway;
+pub mod listen;
+
 pub mod admin;
 pub mod cli;
 pub mod config;

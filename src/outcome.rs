@@ -2,7 +2,7 @@
 //!
 //! A leaf: every stage speaks these words, and this module knows none of the stages.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// A broker's answer for one message of a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +38,19 @@ pub struct Refusal {
     pub reason: Reason,
     /// The broker's own words, for the dead letter and the log.
     pub detail: String,
+}
+
+impl Refusal {
+    /// A refusal in the words of whoever refused.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.reason, self.detail)
+    }
 }
 
 /// A link ended; everything in flight on it is unknown.
@@ -151,23 +164,24 @@ impl fmt::Display for Reason {
 }
 
 /// What a source is told about one message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     /// Delivered, dead-lettered, filtered or dropped by choice: acknowledge it.
     Accepted,
-    /// Only for `dead_letter: native` (the broker's own dead letters) and 4xx answers.
-    Rejected,
+    /// Only for `dead_letter: native` (the broker's own dead letters) and 4xx answers. Why, for a source whose producer waits for
+    /// the answer.
+    Rejected(Arc<Refusal>),
 }
 
 /// How one copy of a message (one lane) ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum End {
     /// Its destination has it.
     Delivered(Proof),
     /// Its dead letter has it.
     DeadLettered,
-    /// Handed back to the source's own dead letters (`dead_letter: native`).
-    Rejected,
+    /// Handed back to the source's own dead letters (`dead_letter: native`), or to the producer that waits; why.
+    Rejected(Arc<Refusal>),
     /// Lost by choice: `dead_letter: drop`, or an optional destination that was full.
     Dropped,
     /// The source withdrew it: its incarnation ended and it will come again.

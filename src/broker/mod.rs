@@ -3,7 +3,12 @@
 //!
 //! Adding a broker touches one new folder and its entry in [`KINDS`]; `CONTRIBUTING.md` has the recipe.
 
-use std::{any::Any, fmt, sync::Arc, time::Duration};
+use std::{
+    any::Any,
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -11,6 +16,8 @@ use futures_util::future::BoxFuture;
 use crate::{
     envelope::Message,
     intake::Intake,
+    listen::{HttpSettings, Listeners},
+    live::hub::Hub,
     outcome::{LinkDown, Outcome, Reason},
     telemetry::Metrics,
     written::{Node, Problems},
@@ -106,9 +113,28 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// Templates in the target's address become the widest pattern of the system.
     fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String>;
 
+    /// The address on which this broker listens for its sources, where it does (an `http_server`): bound once, when the bridge starts.
+    fn listens(&self) -> Option<HttpSettings> {
+        None
+    }
+
+    /// What of this broker is bound to names of domain events by itself (`handles`): where such an event goes whose route has no `to`.
+    fn bound(&self) -> Vec<Bound> {
+        Vec::new()
+    }
+
     /// Dials the broker and checks that the named things are there and allowed; `rialto check --connect`.
     /// Answers one sentence per fault.
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String>;
+}
+
+/// A destination that takes domain events by their name, without a route that names it.
+#[derive(Debug, Clone)]
+pub struct Bound {
+    /// Globs of the event names.
+    pub handles: Vec<String>,
+    /// The destination in its long form, with the key `broker`: as if it had been written in a `to`.
+    pub written: Node,
 }
 
 /// What `check --connect` asks of a broker.
@@ -131,6 +157,19 @@ pub struct House {
     pub instance: Arc<str>,
     /// Where brokers report what only they can see.
     pub metrics: Arc<Metrics>,
+    /// The sockets that are bound once and kept over reloads.
+    pub listeners: Listeners,
+    /// The topic space of this process.
+    pub hub: Hub,
+}
+
+impl House {
+    /// A house with nobody in it: no listener bound, an empty hub.
+    pub fn new(name: Arc<str>, instance: Arc<str>, metrics: Arc<Metrics>) -> Self {
+        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
+        let hub = Hub::new(u64::try_from(epoch).unwrap_or(u64::MAX));
+        Self { name, instance, metrics, listeners: Listeners::default(), hub }
+    }
 }
 
 /// Something to read, checked but not open.
@@ -147,6 +186,12 @@ pub trait Origin: fmt::Debug + Send + Sync {
 
     /// True where the broker can dead-letter a rejected message itself (`dead_letter: native`).
     fn rejects_natively(&self) -> bool;
+
+    /// True where each producer waits for the verdict on its own message (an HTTP request): without a `dead_letter`, what cannot be
+    /// delivered or routed is refused to its producer, and nothing is lost by it.
+    fn answers(&self) -> bool {
+        false
+    }
 
     /// How long this origin's broker lets a message stay unsettled before it closes the consumer, with room for the answer's way;
     /// `None` where it waits for ever or its claim is renewed. Rules that could hold a message longer are refused.

@@ -148,7 +148,7 @@ fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
 
 /// What a command lends to brokers. It is known to them as itself, so that nobody takes it for the bridge.
 fn house(plan: &Plan, command: &str) -> House {
-    House { name: plan.name.clone(), instance: format!("{}-{command}", plan.instance).into(), metrics: Arc::new(Metrics::new()) }
+    House::new(plan.name.clone(), format!("{}-{command}", plan.instance).into(), Arc::new(Metrics::new()))
 }
 
 #[cfg(test)]

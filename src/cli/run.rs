@@ -83,7 +83,7 @@ fn serve(plan: Plan, problems: &Problems, settings: &Settings, absent: Absent) -
         let (asked, asks) = mpsc::channel(SIGNALS);
         tokio::spawn(signals.pass_on(asked));
         let mut reload = Reload::new(settings.clone(), &plan);
-        let bridge = Bridge::start(plan, Arc::clone(&metrics), health)?;
+        let bridge = Bridge::start(plan, Arc::clone(&metrics), health).map_err(|error| Failure::new(Exit::Io, error))?;
         metrics.reloaded(true, SystemTime::now());
         notify(&[NotifyState::Ready]);
         Ok(bridge.run(asks, || reload.plan()).await)

@@ -185,7 +185,7 @@ impl Rig {
         let views =
             lanes.iter().map(|(spec, metrics)| transit::Lane { required: spec.rules.required, metrics: metrics.clone() }).collect();
         let journal = Transit::new(views, 1000, 1 << 20, metrics.source("s"));
-        let house = House { name: "n".into(), instance: "i".into(), metrics: Arc::clone(&metrics) };
+        let house = House::new("n".into(), "i".into(), Arc::clone(&metrics));
         let spec = LinkSpec { broker, key: target().link, lazy: false, lanes };
         let graves: Graves = Arc::new(|_, _| Ok(Buried { address: "grave".into(), fields: Box::default(), received: None }));
         let board = Arc::new(Board::new(2, std::time::Instant::now()));

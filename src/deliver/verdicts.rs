@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     journal::Burial,
-    outcome::{End, Outcome, Proof, Reason},
+    outcome::{End, Outcome, Proof, Reason, Refusal},
     route::{DeadLetterTo, Death, LaneId},
 };
 
@@ -137,7 +137,10 @@ impl LinkWorker {
         debug!(message_id = message.id(), %reason, "dead letter");
         match spec.dead_letter {
             DeadLetterTo::Drop => self.backlog.settle(&item.entry, End::Dropped),
-            DeadLetterTo::Native => self.backlog.settle(&item.entry, End::Rejected),
+            DeadLetterTo::Native => {
+                let detail = item.story.as_ref().map_or_else(String::new, |story| story.detail.clone());
+                self.backlog.settle(&item.entry, End::Rejected(Arc::new(Refusal::new(reason, detail))));
+            }
             DeadLetterTo::Lane(grave) => match (self.graves)(grave, message) {
                 Ok(letter) => {
                     let death = death(&item, reason, &spec);

@@ -12,7 +12,7 @@ use super::{
     outline::{Member, Outline},
     text::span,
 };
-use crate::outcome::Reason;
+use crate::outcome::{Reason, Refusal};
 
 /// `decode:`, the shape that a source's messages have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -51,6 +51,12 @@ pub struct Rejection {
     pub reason: Reason,
     /// What exactly is wrong with it.
     pub detail: String,
+}
+
+impl From<Rejection> for Refusal {
+    fn from(Rejection { reason, detail }: Rejection) -> Self {
+        Self { reason, detail }
+    }
 }
 
 impl Rejection {

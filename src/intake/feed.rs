@@ -40,9 +40,9 @@ pub enum FeedEnd {
 }
 
 impl Feed {
-    pub(super) fn new(window: usize, redelivers: bool) -> Self {
+    pub(super) fn new(window: usize, patient: bool, redelivers: bool) -> Self {
         Self {
-            tracker: Mutex::new(Tracker::new(window)),
+            tracker: Mutex::new(Tracker::new(window, patient)),
             changed: Notify::new(),
             redelivers,
             withdrawn: AtomicBool::new(false),

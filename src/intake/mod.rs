@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::{envelope::RawMessage, telemetry::SourceMetrics};
 
+mod calls;
 mod feed;
 mod ticket;
 mod tracker;
@@ -18,6 +19,7 @@ mod window;
 #[cfg(test)]
 mod tests;
 
+pub use calls::{Caller, Calls, Unanswered, calls};
 pub use feed::{FeedEnd, Receipts};
 pub use ticket::Ticket;
 pub use tracker::{Seq, Settled};
@@ -110,7 +112,17 @@ impl Closer {
 impl Intake {
     /// Opens a feed: one order domain of one incarnation (an AMQP channel, a Kafka partition, an HTTP request).
     pub fn open(&self) -> (Offers, Receipts) {
-        let feed = Arc::new(Feed::new(self.window(), self.door.redelivers));
+        self.feed(true)
+    }
+
+    /// A feed that tells each acceptance as soon as it is known, in any order: somebody waits for each by itself, and nothing is
+    /// cheaper told together.
+    fn open_prompt(&self) -> (Offers, Receipts) {
+        self.feed(false)
+    }
+
+    fn feed(&self, patient: bool) -> (Offers, Receipts) {
+        let feed = Arc::new(Feed::new(self.window(), patient, self.door.redelivers));
         (Offers { feed: Arc::clone(&feed), intake: self.clone() }, Receipts::new(feed))
     }
 
@@ -160,6 +172,11 @@ impl Offers {
 }
 
 impl Room<'_> {
+    /// Completes when the intake closes: what has nothing to offer need not keep its room. Cancel-safe.
+    pub async fn closed(&self) {
+        self.offers.intake.closed().await;
+    }
+
     /// Messages that fit now, at least 1. A larger batch is taken all the same: it is in memory anyway.
     pub fn messages(&self) -> usize {
         self.messages

@@ -7,7 +7,10 @@ use proptest::prelude::*;
 use super::{tracker::HOLE_AGE_MAX, *};
 use crate::{
     envelope::Bare,
-    outcome::Verdict::{self, Accepted, Rejected},
+    outcome::{
+        Reason, Refusal,
+        Verdict::{self, Accepted, Rejected},
+    },
     telemetry::Metrics,
 };
 
@@ -35,11 +38,15 @@ fn moves() -> impl Strategy<Value = Vec<Move>> {
     prop::collection::vec(one, 1..200)
 }
 
+fn rejected() -> Verdict {
+    Rejected(Arc::new(Refusal::new(Reason::Refused, "no")))
+}
+
 proptest! {
     /// What a broker is told, applied as a broker applies it (`multiple` settles all below), is exactly what was settled.
     #[test]
     fn tells_upstream_only_what_is_settled_and_each_once(moves in moves(), window in 1_usize..64) {
-        let mut tracker = tracker::Tracker::new(window);
+        let mut tracker = tracker::Tracker::new(window, true);
         let mut now = Instant::now();
         let mut verdicts: Vec<Option<Verdict>> = Vec::new();
         let mut told: Vec<Option<Verdict>> = Vec::new();
@@ -52,8 +59,8 @@ proptest! {
                 }
                 Move::Settle(at, accepted) if !verdicts.is_empty() => {
                     let at = at.index(verdicts.len());
-                    let verdict = if accepted { Accepted } else { Rejected };
-                    tracker.settle(at as u64, verdict);
+                    let verdict = if accepted { Accepted } else { rejected() };
+                    tracker.settle(at as u64, verdict.clone());
                     verdicts[at].get_or_insert(verdict);
                 }
                 Move::Settle(..) => {}
@@ -61,11 +68,11 @@ proptest! {
                     now += Duration::from_millis(ms);
                     let Some(settled) = tracker.collect(now) else { continue };
                     for (seq, verdict) in settled.alone {
-                        prop_assert_eq!(verdicts[seq as usize], Some(verdict), "told before it was settled");
+                        prop_assert_eq!(verdicts[seq as usize].as_ref(), Some(&verdict), "told before it was settled");
                         prop_assert_eq!(told[seq as usize].replace(verdict), None, "told twice: the channel closes");
                     }
                     if let Some(through) = settled.through {
-                        prop_assert_eq!(told[through as usize], None, "multiple through a number told alone closes the channel");
+                        prop_assert_eq!(told[through as usize].as_ref(), None, "multiple through a number told alone closes the channel");
                         for seq in 0..=through as usize {
                             prop_assert!(verdicts[seq].is_some(), "multiple over an unsettled message loses it");
                             told[seq].get_or_insert(Accepted);
@@ -83,7 +90,7 @@ proptest! {
 
 #[test]
 fn acceptances_wait_for_a_young_hole_and_pass_an_old_one() {
-    let mut tracker = tracker::Tracker::new(1000);
+    let mut tracker = tracker::Tracker::new(1000, true);
     let start = Instant::now();
     tracker.number(5);
     tracker.settle(0, Accepted);

@@ -2,10 +2,11 @@
 
 use std::{
     collections::VecDeque,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::outcome::Verdict;
+use crate::outcome::{Refusal, Verdict};
 
 /// A message's number in its feed: dense, from 0.
 pub type Seq = u64;
@@ -40,7 +41,7 @@ pub(super) struct Tracker {
     prefix: Seq,
     states: VecDeque<State>,
     /// Rejections to tell.
-    rejected: Vec<Seq>,
+    rejected: Vec<(Seq, Arc<Refusal>)>,
     /// Accepted, not told: behind a hole, or since the last collection.
     untold: usize,
     /// Highest accepted and untold number below `prefix`.
@@ -54,7 +55,8 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new(window: usize) -> Self {
+    /// `patient`: acceptances behind a hole wait for it, up to [`HOLE_AGE_MAX`]; else each is told as soon as it is known.
+    pub(super) fn new(window: usize, patient: bool) -> Self {
         Self {
             prefix: 0,
             states: VecDeque::new(),
@@ -63,7 +65,7 @@ impl Tracker {
             through: None,
             hole: None,
             told_prefix: 0,
-            untold_max: (window / 2).max(1),
+            untold_max: if patient { (window / 2).max(1) } else { 1 },
         }
     }
 
@@ -90,9 +92,9 @@ impl Tracker {
                 *state = State::Accepted;
                 self.untold += 1;
             }
-            Verdict::Rejected => {
+            Verdict::Rejected(why) => {
                 *state = State::Told;
-                self.rejected.push(seq);
+                self.rejected.push((seq, why));
             }
         }
         while let Some(state) = self.states.front().filter(|state| **state != State::Pending) {
@@ -107,7 +109,7 @@ impl Tracker {
 
     /// What may be told now; `None` when there is nothing new. What it answers counts as told.
     pub(super) fn collect(&mut self, now: Instant) -> Option<Settled> {
-        let mut alone: Vec<_> = self.rejected.drain(..).map(|seq| (seq, Verdict::Rejected)).collect();
+        let mut alone: Vec<_> = self.rejected.drain(..).map(|(seq, why)| (seq, Verdict::Rejected(why))).collect();
         if self.past_hole(now) {
             for (at, state) in self.states.iter_mut().enumerate().filter(|(_, state)| **state == State::Accepted) {
                 *state = State::Told;

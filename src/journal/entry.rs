@@ -2,8 +2,8 @@
 
 use std::{
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU8, AtomicU16, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -11,7 +11,7 @@ use std::{
 use crate::{
     envelope::Message,
     intake::Ticket,
-    outcome::{End, Verdict},
+    outcome::{End, Refusal, Verdict},
     route::{Buried, Copy, Death, LaneId, Routed},
     telemetry::SourceAction,
 };
@@ -41,8 +41,8 @@ struct Standing {
     open: AtomicU16,
     /// The rank of the gravest end so far ([`Standing::note`]).
     gravest: AtomicU8,
-    /// A copy was handed back to the source's own dead letters.
-    rejected: AtomicBool,
+    /// Why a copy was handed back to its source, where one was.
+    rejected: OnceLock<Arc<Refusal>>,
 }
 
 /// One copy of a message, waiting for its lane or on its way. Cheap to clone.
@@ -86,14 +86,14 @@ impl Batch {
     }
 
     /// Notes a copy that never came to be: dropped by choice, or to be handed back to its source.
-    pub(super) fn set_aside(&self, message: u32, end: End) {
+    pub(super) fn set_aside(&self, message: u32, end: &End) {
         self.standings[message as usize].note(end);
     }
 
     /// Notes the end of a required copy. Answers how its message ended, where this was its last one, and settles it.
-    pub(super) fn end(&self, message: u32, end: End) -> Option<SourceAction> {
+    pub(super) fn end(&self, message: u32, end: &End) -> Option<SourceAction> {
         let standing = &self.standings[message as usize];
-        if end == End::Withdrawn {
+        if *end == End::Withdrawn {
             // The message comes again; what was settled of it here is no business of the next incarnation's.
             return None;
         }
@@ -105,10 +105,10 @@ impl Batch {
     /// Settles a message that nothing holds, or no longer; answers how it ended.
     pub(super) fn settle(&self, message: u32) -> SourceAction {
         let standing = &self.standings[message as usize];
-        let rejected = standing.rejected.load(Ordering::Relaxed);
-        self.ticket.settle(message, if rejected { Verdict::Rejected } else { Verdict::Accepted });
+        let rejected = standing.rejected.get();
+        self.ticket.settle(message, rejected.map_or(Verdict::Accepted, |why| Verdict::Rejected(Arc::clone(why))));
         match standing.gravest.load(Ordering::Relaxed) {
-            _ if rejected => SourceAction::Rejected,
+            _ if rejected.is_some() => SourceAction::Rejected,
             0 => SourceAction::Delivered,
             1 => SourceAction::Dropped,
             _ => SourceAction::DeadLettered,
@@ -117,13 +117,14 @@ impl Batch {
 }
 
 impl Standing {
-    fn note(&self, end: End) {
+    fn note(&self, end: &End) {
         let rank = match end {
             End::Delivered(_) | End::Withdrawn => 0,
             End::Dropped => 1,
             End::DeadLettered => 2,
-            End::Rejected => {
-                self.rejected.store(true, Ordering::Relaxed);
+            End::Rejected(why) => {
+                // The first reason is as good as any other.
+                self.rejected.get_or_init(|| Arc::clone(why));
                 2
             }
         };

@@ -60,7 +60,7 @@ impl Log {
                 Idle::Filtered => {}
                 Idle::Unrouted => self.gone(name, Reason::Unrouted, "acknowledged"),
                 Idle::Dropped(reason) => self.gone(name, *reason, "dropped: `dead_letter` is `drop`"),
-                Idle::Rejected(reason) => self.gone(name, *reason, "rejected at its source"),
+                Idle::Rejected(refusal) => self.gone(name, refusal.reason, &refusal.detail),
             }
         }
     }

@@ -3,7 +3,10 @@
 use std::{ops::Range, sync::Arc};
 
 use super::Death;
-use crate::{envelope::Message, outcome::Reason};
+use crate::{
+    envelope::Message,
+    outcome::{Reason, Refusal},
+};
 
 /// A lane's index in its pipeline: one destination of one route.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -68,6 +71,6 @@ pub enum Idle {
     Unrouted,
     /// `dead_letter: drop` for a message that could not be decoded, routed or addressed.
     Dropped(Reason),
-    /// `dead_letter: native` or `unrouted: reject`: the source's broker gets it back.
-    Rejected(Reason),
+    /// `dead_letter: native` or `unrouted: reject`: the source's broker gets it back, or the producer that waits is told.
+    Rejected(Arc<Refusal>),
 }

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     envelope::{Message, RawMessage, Rejection, Rewrite, Undecoded, decode},
-    outcome::Reason,
+    outcome::{Reason, Refusal},
     written::AddressRule,
 };
 
@@ -251,18 +251,16 @@ impl Case<'_> {
 
     /// Buries one copy: no legal address, or a program that failed.
     fn reject(&mut self, route: &Route, destination: &Destination, rejection: Rejection) {
-        let reason = rejection.reason;
         let death = self.death(&route.name, &destination.name, rejection);
-        if let Err(idle) = self.bury(&destination.dead_letter, death, reason) {
+        if let Err(idle) = self.bury(&destination.dead_letter, death) {
             self.into.aside.push((self.index, destination.lane, idle));
         }
     }
 
     /// Buries the whole message.
     fn give_up(&mut self, rejection: Rejection) {
-        let reason = rejection.reason;
         let death = self.death("", "", rejection);
-        if let Err(idle) = self.bury(&self.router.source.dead_letter, death, reason) {
+        if let Err(idle) = self.bury(&self.router.source.dead_letter, death) {
             self.into.idle.push((self.index, idle));
         }
     }
@@ -270,24 +268,30 @@ impl Case<'_> {
     fn unrouted(&mut self) {
         match self.router.source.unrouted {
             Unrouted::Ack => self.into.idle.push((self.index, Idle::Unrouted)),
-            Unrouted::Reject => self.into.idle.push((self.index, Idle::Rejected(Reason::Unrouted))),
-            Unrouted::DeadLetter => {
-                let (message_type, name) = (self.message.message_type().escape_debug(), self.message.name().escape_debug());
-                self.give_up(Rejection::new(Reason::Unrouted, format!("no route matched `{message_type}` `{name}`")));
+            Unrouted::Reject => {
+                let rejection = self.unmatched();
+                self.into.idle.push((self.index, Idle::Rejected(Arc::new(rejection.into()))));
             }
+            Unrouted::DeadLetter => self.give_up(self.unmatched()),
         }
     }
 
+    fn unmatched(&self) -> Rejection {
+        let (message_type, name) = (self.message.message_type().escape_debug(), self.message.name().escape_debug());
+        Rejection::new(Reason::Unrouted, format!("no route matched `{message_type}` `{name}`"))
+    }
+
     /// A copy for the dead letter; where that is no lane, what becomes of the message instead.
-    fn bury(&mut self, to: &DeadLetterTo, death: Death, reason: Reason) -> Result<(), Idle> {
+    fn bury(&mut self, to: &DeadLetterTo, death: Death) -> Result<(), Idle> {
+        let rejected = |death: &Death| Idle::Rejected(Arc::new(Refusal::new(death.reason, death.error.clone())));
         let lane = match to {
             DeadLetterTo::Lane(lane) => *lane,
-            DeadLetterTo::Native => return Err(Idle::Rejected(reason)),
-            DeadLetterTo::Drop => return Err(Idle::Dropped(reason)),
+            DeadLetterTo::Native => return Err(rejected(&death)),
+            DeadLetterTo::Drop => return Err(Idle::Dropped(death.reason)),
         };
         // The configuration lets only constant addresses be dead letters, so that this cannot fail; if it did, the source's broker
         // would get the message back.
-        let (address, fields) = self.router.grave(lane, self.message, self.into).map_err(|_| Idle::Rejected(reason))?;
+        let (address, fields) = self.router.grave(lane, self.message, self.into).map_err(|_| rejected(&death))?;
         let key = Pen { context: Context { message: self.message, source: &self.router.source }, into: self.into }.own_key();
         let (headers, transformed, death) = (Box::default(), received(self.message), Some(Arc::new(death)));
         self.into.copies.push(Copy { message: self.index, lane, address, key, fields, headers, transformed, death });

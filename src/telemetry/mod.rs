@@ -6,4 +6,7 @@ mod metrics;
 
 pub use health::{Beat, Check, Health, Readiness, STUCK_AFTER};
 pub use logs::{LogError, LogFormat, LogGuard, LogPlan, start as start_logs};
-pub use metrics::{BrokerMetrics, LaneMetrics, LaneOutcome, Metrics, SourceAction, SourceMetrics, SourceState};
+pub use metrics::{
+    BrokerMetrics, ClientHere, DropReason, GatewayMetrics, LaneMetrics, LaneOutcome, Metrics, Protocol, SourceAction,
+    SourceMetrics, SourceState,
+};

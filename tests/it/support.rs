@@ -7,7 +7,7 @@ use rialto::{
     broker::{Broker, Ended, House, Kind, Origin, Outgoing, Publisher, SourceError, Target},
     envelope::{Bare, Carrier, Decode, DecodeRules, Message, RawMessage, decode},
     intake::{Arrival, Closer, Door},
-    outcome::{LinkDown, Outcome, Verdict},
+    outcome::{LinkDown, Outcome, Reason, Refusal, Verdict},
     telemetry::Metrics,
     written::{Node, Problems, parse},
 };
@@ -18,7 +18,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The process that the tests pretend to be.
 pub(crate) fn house() -> House {
-    House { name: Arc::from("rialto"), instance: Arc::from("rialto-test"), metrics: Arc::new(Metrics::new()) }
+    House::new(Arc::from("rialto"), Arc::from("rialto-test"), Arc::new(Metrics::new()))
 }
 
 /// YAML as a node.
@@ -143,4 +143,9 @@ pub(crate) fn accept(arrival: &Arrival) {
 pub(crate) fn bodies<'a>(batches: impl IntoIterator<Item = &'a Arrival>) -> Vec<String> {
     let all = batches.into_iter().flat_map(|batch| &batch.batch);
     all.map(|message| String::from_utf8_lossy(&message.body).into_owned()).collect()
+}
+
+/// A verdict with a reason that no test asks for.
+pub(crate) fn rejected() -> Verdict {
+    Verdict::Rejected(Arc::new(Refusal::new(Reason::Refused, "no")))
 }

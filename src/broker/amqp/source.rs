@@ -265,7 +265,7 @@ fn settle(channel: &Channel, settled: &Settled) -> Result<(), Fault> {
         match verdict {
             Verdict::Accepted => hand_over(channel.basic_ack(tag_of(*seq), BasicAckOptions { multiple: false }))?,
             // To the queue's own dead-letter exchange. Never requeued: that would be redelivered at once, for ever.
-            Verdict::Rejected => hand_over(channel.basic_reject(tag_of(*seq), BasicRejectOptions { requeue: false }))?,
+            Verdict::Rejected(_) => hand_over(channel.basic_reject(tag_of(*seq), BasicRejectOptions { requeue: false }))?,
         }
     }
     match settled.through {

@@ -93,7 +93,8 @@ fn why_not(routed: &Routed) -> String {
     let idle = routed.idle.first().map(|(_, idle)| match idle {
         Idle::Filtered => "a filter leaves it out".to_owned(),
         Idle::Unrouted => "no route matches".to_owned(),
-        Idle::Dropped(reason) | Idle::Rejected(reason) => reason.to_string(),
+        Idle::Dropped(reason) => reason.to_string(),
+        Idle::Rejected(refusal) => refusal.to_string(),
     });
     dead.map(|death| death.error.clone()).or(idle).unwrap_or_else(|| "only others get it".to_owned())
 }

@@ -52,6 +52,9 @@ impl<'a> DeadLetters<'a> {
 
     /// What a source without a word about dead letters does: one that can hold a message must say.
     pub(super) fn unsaid(&self, at: &Span, faults: &mut Problems) -> DeadLetterTo {
+        if self.origin.answers() {
+            return DeadLetterTo::Native;
+        }
         if self.origin.holds() {
             let native = if self.origin.rejects_natively() { ", `native` for the broker's own" } else { "" };
             faults

@@ -9,6 +9,7 @@ mod circles;
 mod compile;
 mod dead_letter;
 mod destination;
+mod doors;
 mod fingerprint;
 mod format;
 mod hold;
@@ -32,6 +33,7 @@ use indexmap::IndexMap;
 use crate::{
     broker::{Broker, Origin, Target},
     envelope::Format,
+    gateway,
     route::{DeadLetterTo, DeliveryRules, LaneId, Router},
     telemetry::{LogPlan, Readiness},
     written::{Node, Problems},
@@ -53,6 +55,8 @@ pub struct Plan {
     pub log: LogPlan,
     /// Where probes and metrics listen; `None`: `off`.
     pub telemetry: Option<SocketAddr>,
+    /// The doors for live clients; `None`: `off`.
+    pub gateway: Option<gateway::Settings>,
     /// What `/readyz` asks.
     pub readiness: Readiness,
     /// How the process ends.
@@ -140,6 +144,7 @@ pub fn read(root: &Node, faults: &mut Problems) -> Option<Plan> {
         prefix: top.prefix,
         log: top.log,
         telemetry: top.telemetry,
+        gateway: top.gateway,
         readiness: top.readiness,
         shutdown: top.shutdown,
         strict: top.strict,

@@ -168,7 +168,11 @@ fn needs_name(top: &Top, source: &Source<'_>, origin: &dyn Origin, faults: &mut 
 /// What becomes of messages that no route takes: the dead letter where one is set.
 fn unrouted(policy: &Policy<'_>, dead_letter: &DeadLetterTo, origin: &dyn Origin, faults: &mut Problems) -> Unrouted {
     let Some(written) = &policy.unrouted else {
-        return if *dead_letter == DeadLetterTo::Drop { Unrouted::Ack } else { Unrouted::DeadLetter };
+        return match dead_letter {
+            DeadLetterTo::Drop => Unrouted::Ack,
+            DeadLetterTo::Native if origin.answers() => Unrouted::Reject,
+            _ => Unrouted::DeadLetter,
+        };
     };
     if written.value == Unrouted::Reject && !origin.rejects_natively() {
         faults

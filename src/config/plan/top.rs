@@ -2,8 +2,9 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use super::placed::is_off;
+use super::{doors, placed::is_off};
 use crate::{
+    gateway,
     telemetry::{LogFormat, LogPlan, Readiness},
     written::{Millis, Node, Problems, suggestion},
 };
@@ -27,6 +28,7 @@ pub(super) struct Top {
     pub(super) prefix: Arc<str>,
     pub(super) log: LogPlan,
     pub(super) telemetry: Option<SocketAddr>,
+    pub(super) gateway: Option<gateway::Settings>,
     pub(super) readiness: Readiness,
     pub(super) shutdown: ShutdownPlan,
     pub(super) strict: bool,
@@ -51,6 +53,7 @@ pub(super) fn read(root: &Node, faults: &mut Problems) -> Top {
         prefix: prefix.into(),
         log: log(root, faults),
         telemetry: telemetry(root, faults),
+        gateway: doors::read(root, faults),
         readiness: readiness(root, faults),
         shutdown: shutdown(root, faults),
         strict: root.get("strict", false, faults),
@@ -133,9 +136,6 @@ fn shutdown(root: &Node, faults: &mut Problems) -> ShutdownPlan {
 
 /// Parts of the grammar whose feature comes later; their "off" forms are taken from the first day.
 fn not_built(root: &Node, faults: &mut Problems) {
-    if let Some(node) = root.child("gateway").filter(|node| !is_off(node)) {
-        faults.fault(node.at(), "`gateway` is not built yet: the doors for live clients come with the hub").hint("`gateway: off`");
-    }
     if let Some(node) = root.child("admin").filter(|node| !is_off(node)) {
         admin(node, faults);
     }

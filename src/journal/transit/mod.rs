@@ -97,11 +97,14 @@ impl Shared {
         *batches += 1;
         let batch = Arc::new(Batch::new(*batches, routed, ticket, |lane| lanes[lane.0 as usize].required()));
         for (message, lane, idle) in &batch.routed().aside {
-            let end = if matches!(idle, Idle::Rejected(_)) { End::Rejected } else { End::Dropped };
+            let end = match idle {
+                Idle::Rejected(why) => End::Rejected(Arc::clone(why)),
+                _ => End::Dropped,
+            };
             let queue = &mut lanes[lane.0 as usize];
             queue.routed();
-            queue.ended(end);
-            batch.set_aside(*message, end);
+            queue.ended(&end);
+            batch.set_aside(*message, &end);
         }
         self.settle_unheld(&batch);
         let mut woken = 0_u64;
@@ -109,7 +112,7 @@ impl Shared {
             let queue = &mut lanes[copy.lane.0 as usize];
             queue.routed();
             if !queue.required() && queue.full(self.optional_max) {
-                queue.ended(End::Dropped);
+                queue.ended(&End::Dropped);
                 continue;
             }
             queue.push(Entry::new(&batch, index));
@@ -128,8 +131,8 @@ impl Shared {
         for message in batch.unheld() {
             let idle = idle.iter().find(|(index, _)| *index == message).map(|(_, idle)| idle);
             match idle {
-                Some(Idle::Rejected(_)) => batch.set_aside(message, End::Rejected),
-                Some(Idle::Dropped(_)) => batch.set_aside(message, End::Dropped),
+                Some(Idle::Rejected(why)) => batch.set_aside(message, &End::Rejected(Arc::clone(why))),
+                Some(Idle::Dropped(_)) => batch.set_aside(message, &End::Dropped),
                 Some(Idle::Filtered | Idle::Unrouted) | None => {}
             }
             let action = batch.settle(message);
@@ -145,17 +148,17 @@ impl Shared {
     fn settle(&self, queues: &mut Queues, entry: &Entry, end: End) {
         let (lane, home) = (entry.lane(), entry.copy().lane);
         let lanes = &mut queues.lanes;
-        lanes[lane.0 as usize].ended(end);
+        lanes[lane.0 as usize].ended(&end);
         // What a dead-letter lane delivered is dead-lettered for the lane it came from and for its source.
         let end = match end {
             End::Delivered(_) if entry.death().is_some() => End::DeadLettered,
             end => end,
         };
         if lane != home {
-            lanes[home.0 as usize].ended(end);
+            lanes[home.0 as usize].ended(&end);
         }
         if lanes[home.0 as usize].required()
-            && let Some(action) = entry.batch().end(entry.copy().message, end)
+            && let Some(action) = entry.batch().end(entry.copy().message, &end)
         {
             self.source.settled(action, 1);
         }

@@ -71,11 +71,11 @@ impl Queue {
     }
 
     /// Counts the end of an entry of this lane.
-    pub(super) fn ended(&mut self, end: End) {
+    pub(super) fn ended(&mut self, end: &End) {
         self.pending -= 1;
         let outcome = match end {
             End::Delivered(_) => LaneOutcome::Delivered,
-            End::DeadLettered | End::Rejected => LaneOutcome::DeadLettered,
+            End::DeadLettered | End::Rejected(_) => LaneOutcome::DeadLettered,
             End::Dropped => LaneOutcome::Dropped,
             End::Withdrawn => {
                 self.owed += 1;

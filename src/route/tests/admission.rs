@@ -1,5 +1,7 @@
 use super::*;
-use crate::envelope::Property;
+use std::sync::Arc;
+
+use crate::{envelope::Property, outcome::Refusal};
 
 #[test]
 fn a_pipeline_thread_may_take_its_router_along() {
@@ -58,11 +60,12 @@ fn what_no_route_wants_goes_where_the_source_says() {
             ..route(vec![destination(0, "a")])
         }]
     };
+    let unmatched = Arc::new(Refusal::new(Reason::Unrouted, "no route matched `notification_event` `Event`"));
     let cases = [
         (Unrouted::Ack, DeadLetterTo::Drop, Some(Idle::Unrouted)),
-        (Unrouted::Reject, DeadLetterTo::Drop, Some(Idle::Rejected(Reason::Unrouted))),
+        (Unrouted::Reject, DeadLetterTo::Drop, Some(Idle::Rejected(unmatched.clone()))),
         (Unrouted::DeadLetter, DeadLetterTo::Drop, Some(Idle::Dropped(Reason::Unrouted))),
-        (Unrouted::DeadLetter, DeadLetterTo::Native, Some(Idle::Rejected(Reason::Unrouted))),
+        (Unrouted::DeadLetter, DeadLetterTo::Native, Some(Idle::Rejected(unmatched.clone()))),
         (Unrouted::DeadLetter, DeadLetterTo::Lane(LaneId(9)), None),
     ];
     for (unrouted, dead_letter, idle) in cases {
@@ -84,8 +87,9 @@ fn a_lost_copy_of_several_is_told_apart_from_a_lost_message() {
     assert!(batch.idle.is_empty());
     let mut only = router(vec![route(vec![lossy(DeadLetterTo::Native)])]);
     let batch = admit(&mut only, [alone("{}")]);
-    assert_eq!(batch.idle, [(0, Idle::Rejected(Reason::Address))]);
-    assert_eq!(batch.aside, [(0, LaneId(1), Idle::Rejected(Reason::Address))]);
+    let [(0, Idle::Rejected(why))] = batch.idle.as_slice() else { panic!("{:?}", batch.idle) };
+    assert_eq!(why.reason, Reason::Address);
+    assert_eq!(batch.aside, [(0, LaneId(1), Idle::Rejected(Arc::clone(why)))]);
 }
 
 #[test]

@@ -13,7 +13,7 @@ pub(super) type Labels<const N: usize> = [(&'static str, Arc<str>); N];
 /// A gauge of seconds.
 pub(super) type Seconds = Gauge<f64, AtomicU64>;
 
-type Counters<const N: usize> = Family<Labels<N>, Counter>;
+pub(super) type Counters<const N: usize> = Family<Labels<N>, Counter>;
 type Gauges<const N: usize> = Family<Labels<N>, Gauge>;
 type Histograms<const N: usize> = Family<Labels<N>, Histogram>;
 
@@ -48,6 +48,8 @@ pub(super) struct Families {
     pub(super) age_seconds: Histograms<1>,
     pub(super) broker_up: Gauges<1>,
     pub(super) broker_reconnects: Counters<1>,
+    pub(super) gateway_clients: Gauges<1>,
+    pub(super) gateway_dropped: Counters<2>,
     pub(super) reload_good: Gauge,
     pub(super) reload_time: Seconds,
 }
@@ -91,6 +93,8 @@ impl Families {
             age_seconds: Family::new_with_constructor(age),
             broker_up: Family::default(),
             broker_reconnects: Family::default(),
+            gateway_clients: Family::default(),
+            gateway_dropped: Family::default(),
             reload_good: Gauge::default(),
             reload_time: Seconds::default(),
         }
@@ -144,6 +148,8 @@ impl Families {
     fn register_house(&self, to: &mut Registry) {
         to.register("rialto_broker_up", "1 while every link to the broker is up", self.broker_up.clone());
         to.register("rialto_broker_reconnects", "Links opened again after they were lost", self.broker_reconnects.clone());
+        to.register("rialto_gateway_clients", "Clients connected to the gateway", self.gateway_clients.clone());
+        to.register("rialto_gateway_dropped_clients", "Clients sent away, by why", self.gateway_dropped.clone());
         to.register("rialto_config_last_reload_successful", "1 where the last reload was good", self.reload_good.clone());
         to.register(
             "rialto_config_last_reload_success_timestamp_seconds",

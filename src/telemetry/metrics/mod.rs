@@ -5,6 +5,7 @@
 
 mod broker;
 mod families;
+mod gateway;
 mod lane;
 mod process;
 mod source;
@@ -21,6 +22,7 @@ use prometheus_client::registry::Registry;
 use self::{broker::BrokerLinks, families::Families, lane::RouteMetrics};
 pub use self::{
     broker::BrokerMetrics,
+    gateway::{ClientHere, DropReason, GatewayMetrics, Protocol},
     lane::{LaneMetrics, LaneOutcome},
     source::{SourceAction, SourceMetrics, SourceState},
 };
@@ -82,6 +84,11 @@ impl Metrics {
         let name: Arc<str> = name.into();
         let links = given.brokers.entry(name.clone()).or_insert_with(|| Arc::new(BrokerLinks::new(&self.families, &name)));
         BrokerMetrics::new(links.clone())
+    }
+
+    /// What one door of the gateway counts.
+    pub fn gateway(&self, protocol: Protocol) -> GatewayMetrics {
+        GatewayMetrics::new(&self.families, protocol)
     }
 
     /// A reload ended: `rialto_config_last_reload_successful` and, after a good one, its time.

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 use super::{Rabbit, numbers, server::rabbitmqctl, unique};
 use crate::{
     conformance::{Cable, eventually},
-    support::{Running, accept, bodies, broker, house, origin},
+    support::{Running, accept, bodies, broker, house, origin, rejected},
 };
 
 /// Naive: `basic_ack(5, multiple)` after 4 and 5 were acknowledged alone closes the channel, and 3 is never acknowledged.
@@ -131,7 +131,7 @@ async fn a_rejection_goes_to_the_queues_dead_letters_once() {
     let broker = rabbit.broker();
     let mut running = Running::open(&*origin(&*broker, &queue), 10).await;
     let batches = running.collect(3).await;
-    let mut verdicts = [Verdict::Accepted, Verdict::Rejected, Verdict::Accepted].into_iter();
+    let mut verdicts = [Verdict::Accepted, rejected(), Verdict::Accepted].into_iter();
     for batch in &batches {
         for index in 0..batch.batch.len() {
             batch.ticket.settle(index as u32, verdicts.next().expect("three"));

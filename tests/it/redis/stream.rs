@@ -5,8 +5,10 @@ use std::{sync::Arc, time::Duration};
 use rialto::{
     broker::{Ended, House},
     envelope::{HeaderValue, Property},
-    outcome::{Reason, Verdict},
+    outcome::Reason,
 };
+
+use crate::support::rejected;
 
 use super::{Server, broker, house, origin, pipeline::Pipeline, until};
 
@@ -245,7 +247,7 @@ async fn entries_trimmed_while_they_were_pending_are_let_go() {
     let mut pipeline = Pipeline::open(&*origin, &house(), 10).await;
     let taken = pipeline.next().await;
     assert_eq!(taken.body(), "2");
-    taken.settle(Verdict::Rejected);
+    taken.settle(rejected());
     until(|| pending(&server) == 0).await;
 }
 

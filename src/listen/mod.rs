@@ -1,0 +1,15 @@
+//! What listens: the process's own sockets, bound once and kept over reloads.
+//!
+//! An [`HttpListener`] is one address with paths that others mount: `http_server` sources their `POST`s, the gateway its streams and its
+//! page. Connections, heads and their time are bounded here; what is mounted bounds its bodies. All listeners of the process share one
+//! thread.
+
+mod http;
+mod house;
+mod server_tls;
+mod tokens;
+
+pub use house::{ListenError, Listeners};
+pub use http::{Body, HttpListener, HttpSettings, Mount, Mounted, Page, Peer, Taken, full};
+pub use server_tls::ServerTls;
+pub use tokens::{Grant, Tokens};

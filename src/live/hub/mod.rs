@@ -1,0 +1,228 @@
+//! The hub: topics in memory, with the channels and patterns of Redis.
+//!
+//! A message that is published gets the next number, goes into a bounded ring and to every subscriber whose channel or pattern it
+//! matches. It is *delivered* once it is in the ring (docs/guarantees.md): what a client makes of it is the client's; a client that is
+//! too slow for its bounded buffer is cut off, and a hole is visible by its numbers. Sources of the bridge (`from: hub/PATTERN`) hear
+//! what clients publish through [`Hub::sources`].
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+
+use crate::intake::Caller;
+
+mod glob;
+mod index;
+mod outbox;
+mod ring;
+
+#[cfg(test)]
+mod tests;
+
+pub use glob::matches;
+pub use outbox::{Delivery, Overflowed, Subscriber};
+
+use index::Index;
+use outbox::Outbox;
+use ring::Ring;
+
+/// The topic space of one process. Cheap to clone.
+#[derive(Clone)]
+pub struct Hub(Arc<Shared>);
+
+struct Shared {
+    epoch: u64,
+    space: Mutex<Space>,
+}
+
+struct Space {
+    ring: Ring,
+    index: Index,
+    sources: Vec<(u64, Topic, Caller)>,
+    next_id: u64,
+}
+
+/// What somebody listens to.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topic {
+    /// One channel, by its exact name.
+    Channel(Bytes),
+    /// Every channel that this glob matches, as Redis matches it.
+    Pattern(Bytes),
+}
+
+impl Topic {
+    /// Whether a message on `channel` is for who listens to this.
+    pub fn takes(&self, channel: &[u8]) -> bool {
+        match self {
+            Self::Channel(name) => name == channel,
+            Self::Pattern(glob) => matches(glob, channel),
+        }
+    }
+}
+
+/// Where a message stands: the hub's life, and its number in it. Numbers begin at 1 and have no holes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Seq {
+    /// When this hub began, in milliseconds since the Unix epoch: numbers of another life mean nothing here.
+    pub epoch: u64,
+    /// The number.
+    pub number: u64,
+}
+
+/// `EPOCH-SEQ`, as the doors show it.
+impl fmt::Display for Seq {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.number)
+    }
+}
+
+impl std::str::FromStr for Seq {
+    type Err = NoSeq;
+
+    fn from_str(text: &str) -> Result<Self, NoSeq> {
+        let (epoch, number) = text.split_once('-').ok_or(NoSeq)?;
+        Ok(Self { epoch: epoch.parse().map_err(|_| NoSeq)?, number: number.parse().map_err(|_| NoSeq)? })
+    }
+}
+
+/// A text that is no `EPOCH-SEQ`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a place in the stream is written EPOCH-SEQ: two numbers and a dash")]
+pub struct NoSeq;
+
+/// A message in the hub.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Published {
+    /// Where it stands.
+    pub seq: Seq,
+    /// Where it was published.
+    pub channel: Bytes,
+    /// As it was published.
+    pub body: Bytes,
+    /// `message_name`, where a route published it; empty for what a client published.
+    pub name: Box<str>,
+}
+
+/// What a subscriber missed, by numbers: nobody can say whether anything in it was for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Gap {
+    /// The first number that may be missing.
+    pub from: Seq,
+    /// The last one.
+    pub to: Seq,
+}
+
+/// What became of a publish.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heard {
+    /// Its number.
+    pub seq: Seq,
+    /// Subscriptions that it went to, as Redis counts: a client with two matching subscriptions counts twice.
+    pub receivers: u64,
+}
+
+impl Hub {
+    /// An empty hub; `epoch` is the wall clock in milliseconds since the Unix epoch.
+    pub fn new(epoch: u64) -> Self {
+        let space = Space { ring: Ring::default(), index: Index::default(), sources: Vec::new(), next_id: 0 };
+        Self(Arc::new(Shared { epoch, space: Mutex::new(space) }))
+    }
+
+    /// Puts a message into the ring and into the buffer of every subscriber that it is for. Never waits.
+    pub fn publish(&self, channel: Bytes, body: Bytes, name: &str) -> Heard {
+        let mut space = self.space();
+        let seq = Seq { epoch: self.0.epoch, number: space.ring.last() + 1 };
+        let message = Arc::new(Published { seq, channel, body, name: name.into() });
+        space.ring.push(Arc::clone(&message));
+        let receivers = space.index.deliver(&message);
+        Heard { seq, receivers }
+    }
+
+    /// A subscriber to nothing yet, who may be `buffer` bytes behind.
+    pub fn subscriber(&self, buffer: usize) -> Subscriber {
+        let mut space = self.space();
+        space.next_id += 1;
+        Subscriber::new(self.clone(), space.next_id, buffer)
+    }
+
+    /// Where the next message will stand behind.
+    pub fn last(&self) -> Seq {
+        Seq { epoch: self.0.epoch, number: self.space().ring.last() }
+    }
+
+    /// The sources of the bridge that read what is published on `channel`. Who publishes for a client calls each and answers when
+    /// they have settled it.
+    pub fn sources(&self, channel: &[u8]) -> Vec<Caller> {
+        self.space().sources.iter().filter(|(_, topic, _)| topic.takes(channel)).map(|(_, _, caller)| caller.clone()).collect()
+    }
+
+    /// A source begins to read; it ends when the answer is dropped.
+    pub fn read(&self, topic: Topic, caller: Caller) -> Reading {
+        let mut space = self.space();
+        space.next_id += 1;
+        let id = space.next_id;
+        space.sources.push((id, topic, caller));
+        Reading { hub: self.clone(), id }
+    }
+
+    /// Channels somebody is subscribed to, with how many, and the number of patterns (`PUBSUB`, metrics).
+    pub fn subscriptions(&self) -> usize {
+        self.space().index.len()
+    }
+
+    fn add(&self, topic: Topic, outbox: &Arc<Outbox>) -> bool {
+        self.space().index.add(topic, outbox)
+    }
+
+    /// Adds a subscription and puts into its buffer what the ring still has of it after `since`, in one step: nothing is missed and
+    /// nothing comes twice. Answers what the ring no longer has.
+    fn add_since(&self, topic: Topic, outbox: &Arc<Outbox>, since: Seq) -> Option<Gap> {
+        let mut space = self.space();
+        let last = Seq { epoch: self.0.epoch, number: space.ring.last() };
+        let Space { ring, index, .. } = &mut *space;
+        // Of another life everything is unknown; what the ring has is sent all the same.
+        let after = if since.epoch == self.0.epoch { since.number.min(last.number) } else { 0 };
+        for message in ring.after(after).filter(|message| topic.takes(&message.channel)) {
+            outbox.push(message, &topic);
+        }
+        let first_kept = ring.first();
+        index.add(topic, outbox);
+        let missing_of_this_life = first_kept > after + 1;
+        let other_life = since.epoch != self.0.epoch;
+        (other_life || missing_of_this_life).then(|| Gap {
+            from: if other_life { since } else { Seq { number: after + 1, ..last } },
+            to: Seq { number: first_kept.saturating_sub(1), ..last },
+        })
+    }
+
+    fn remove(&self, topic: &Topic, outbox: &Arc<Outbox>) -> bool {
+        self.space().index.remove(topic, outbox)
+    }
+
+    fn space(&self) -> MutexGuard<'_, Space> {
+        self.0.space.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hub").field("epoch", &self.0.epoch).finish_non_exhaustive()
+    }
+}
+
+/// A source that reads; dropped, it hears no more.
+#[derive(Debug)]
+pub struct Reading {
+    hub: Hub,
+    id: u64,
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.hub.space().sources.retain(|(id, _, _)| *id != self.id);
+    }
+}
