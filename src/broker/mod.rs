@@ -27,6 +27,7 @@ pub use crate::written::{AddressRule, TemplateText};
 
 pub mod amqp;
 pub mod redis;
+pub mod standard_webhooks;
 mod tls;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.

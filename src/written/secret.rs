@@ -52,6 +52,12 @@ impl Node {
         readable(self.child(key)?, faults)
     }
 
+    /// The paths of files under `key` (`secret_files`), one or a list, which must all be there and readable.
+    pub fn files(&self, key: &'static str, faults: &mut Problems) -> Option<Vec<PathBuf>> {
+        let found: Vec<Option<PathBuf>> = self.child(key)?.items().iter().map(|item| readable(item, faults)).collect();
+        found.into_iter().collect()
+    }
+
     /// What stands under `key`, or the file named under `{key}_file`.
     pub(super) fn or_file(&self, key: &'static str, faults: &mut Problems) -> Option<Written<'_>> {
         let twin = format!("{key}_file");
