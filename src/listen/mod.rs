@@ -6,10 +6,12 @@
 
 mod http;
 mod house;
+mod same_origin;
 mod server_tls;
 mod tokens;
 
 pub use house::{ListenError, Listeners};
 pub use http::{Body, HttpListener, HttpSettings, Mount, Mounted, Page, Peer, Taken, full};
+pub use same_origin::is_foreign;
 pub use server_tls::ServerTls;
 pub use tokens::{Grant, Tokens};
