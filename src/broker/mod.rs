@@ -73,6 +73,12 @@ pub struct Promises {
     pub ordered: bool,
     /// Headers and properties arrive with the body.
     pub headers: bool,
+    /// It is reached over connections, which are lost, freeze and must be noticed dead: not what lives inside this process or its
+    /// machine.
+    pub network: bool,
+    /// Others can put messages where it reads and look at what it wrote, at as many fresh places as they like: neither a clock, which
+    /// nobody fills, nor the standard streams, of which a process has one each.
+    pub places: bool,
     /// The largest body it takes, in bytes.
     pub message_bytes_max: usize,
 }

@@ -44,6 +44,8 @@ pub static KIND: Kind = Kind {
         redelivers: true,
         ordered: true,
         headers: true,
+        network: true,
+        places: true,
         // RabbitMQ's own default, `max_message_size`; 16 MiB from 4.0.
         message_bytes_max: 128 << 20,
     },

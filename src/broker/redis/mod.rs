@@ -48,6 +48,8 @@ pub static KIND: Kind = Kind {
         redelivers: true,
         ordered: true,
         headers: true,
+        network: true,
+        places: true,
         // `proto-max-bulk-len`, 512 MiB unless the server's administrator changed it.
         message_bytes_max: 512 << 20,
     },

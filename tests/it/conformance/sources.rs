@@ -14,28 +14,36 @@ const NOTICED: Duration = Duration::from_secs(5);
 macro_rules! suite {
     ($kind:ident, $stand:ty) => {
         mod $kind {
+            use rialto::broker::Promises;
+
             use super::Scene;
 
             macro_rules! promise {
                 ($promise:ident) => {
+                    promise!($promise, |_| true);
+                };
+                ($promise:ident, $asked:expr) => {
                     #[tokio::test]
                     async fn $promise() {
-                        super::$promise(Scene::<$stand>::set().await).await;
+                        let asked: fn(&Promises) -> bool = $asked;
+                        if let Some(scene) = Scene::<$stand>::set(|promises| promises.source && asked(promises)).await {
+                            super::$promise(scene).await;
+                        }
                     }
                 };
             }
             promise!(messages_come_in_their_order_byte_for_byte);
-            promise!(nothing_is_lost_over_lost_connections);
-            promise!(what_was_accepted_never_comes_again);
+            promise!(nothing_is_lost_over_lost_connections, |promises| promises.network && promises.redelivers);
+            promise!(what_was_accepted_never_comes_again, |promises| promises.network && promises.redelivers);
             promise!(a_full_window_stops_the_reading_and_settling_resumes_it);
-            promise!(ids_and_headers_come_with_the_body);
+            promise!(ids_and_headers_come_with_the_body, |promises| promises.headers && promises.publisher);
             promise!(the_largest_message_comes_whole);
-            promise!(a_dropped_source_acknowledges_nothing_more);
-            promise!(a_dropped_source_is_off_the_network_at_once);
+            promise!(a_dropped_source_acknowledges_nothing_more, |promises| promises.network && promises.redelivers);
+            promise!(a_dropped_source_is_off_the_network_at_once, |promises| promises.network);
             promise!(a_closed_source_drains_and_repeats_nothing);
-            promise!(a_lost_connection_is_noticed_while_idle);
-            promise!(a_lost_connection_is_noticed_while_the_window_is_full);
-            promise!(old_settlements_never_touch_new_deliveries);
+            promise!(a_lost_connection_is_noticed_while_idle, |promises| promises.network);
+            promise!(a_lost_connection_is_noticed_while_the_window_is_full, |promises| promises.network);
+            promise!(old_settlements_never_touch_new_deliveries, |promises| promises.network && promises.redelivers);
         }
     };
 }
@@ -57,9 +65,6 @@ async fn messages_come_in_their_order_byte_for_byte<S: Stand>(scene: Scene<S>) {
 }
 
 async fn nothing_is_lost_over_lost_connections<S: Stand>(scene: Scene<S>) {
-    if !scene.promises().redelivers {
-        return;
-    }
     let written = numbered(2000);
     scene.put(&written).await;
     let mut accepted = BTreeSet::new();
@@ -89,9 +94,6 @@ async fn nothing_is_lost_over_lost_connections<S: Stand>(scene: Scene<S>) {
 }
 
 async fn what_was_accepted_never_comes_again<S: Stand>(scene: Scene<S>) {
-    if !scene.promises().redelivers {
-        return;
-    }
     scene.put(&numbered(100)).await;
     let mut running = Running::open(&*scene.origin(), 1000).await;
     let batches = running.collect(100).await;
@@ -139,9 +141,6 @@ async fn a_full_window_stops_the_reading_and_settling_resumes_it<S: Stand>(scene
 }
 
 async fn ids_and_headers_come_with_the_body<S: Stand>(scene: Scene<S>) {
-    if !(scene.promises().headers && scene.promises().publisher) {
-        return;
-    }
     let target = scene.target();
     let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
     let written = message(r#"{"message_type":"ecst_event","message_name":"Paid","message_id":"id-7","payload":{"n":1}}"#);
@@ -177,9 +176,6 @@ async fn the_largest_message_comes_whole<S: Stand>(scene: Scene<S>) {
 }
 
 async fn a_dropped_source_acknowledges_nothing_more<S: Stand>(scene: Scene<S>) {
-    if !scene.promises().redelivers {
-        return;
-    }
     scene.put(&numbered(100)).await;
     let mut running = Running::open(&*scene.origin(), 1000).await;
     let batches = running.collect(100).await;
@@ -258,9 +254,6 @@ async fn a_lost_connection_is_noticed_while_the_window_is_full<S: Stand>(scene: 
 }
 
 async fn old_settlements_never_touch_new_deliveries<S: Stand>(scene: Scene<S>) {
-    if !scene.promises().redelivers {
-        return;
-    }
     scene.put(&numbered(20)).await;
     let mut first = Running::open(&*scene.origin(), 100).await;
     let old = first.collect(20).await;
