@@ -26,12 +26,13 @@ use crate::{
 pub use crate::written::{AddressRule, TemplateText};
 
 pub mod amqp;
+pub mod hub;
 pub mod redis;
 pub mod standard_webhooks;
 mod tls;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND];
+pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &hub::KIND];
 
 /// One kind of broker.
 #[derive(Debug)]

@@ -95,9 +95,13 @@ impl Running {
     }
 
     pub(crate) async fn open_with(origin: &dyn Origin, window: usize, window_bytes: u64) -> Self {
-        let house = house();
+        Self::open_in(&house(), origin, window, window_bytes).await
+    }
+
+    /// In a house of the caller's own.
+    pub(crate) async fn open_in(house: &House, origin: &dyn Origin, window: usize, window_bytes: u64) -> Self {
         let metrics = Arc::clone(&house.metrics);
-        let source = origin.open(&house).await.expect("an open source");
+        let source = origin.open(house).await.expect("an open source");
         let (door, arrivals) = Door::new(window, window_bytes, origin.holds(), metrics.source("test"));
         let (intake, closer) = door.intake();
         let ended = tokio::spawn(source.run(intake));

@@ -14,20 +14,28 @@ use bytes::Bytes;
 
 use crate::intake::Caller;
 
+mod event;
 mod glob;
 mod index;
 mod outbox;
+mod readers;
 mod ring;
 
 #[cfg(test)]
 mod tests;
 
+pub use event::event;
 pub use glob::matches;
 pub use outbox::{Delivery, Overflowed, Subscriber};
+pub use readers::{Reader, Reading};
 
 use index::Index;
 use outbox::Outbox;
+use readers::Readers;
 use ring::Ring;
+
+/// The largest body a channel takes, in bytes. Whoever publishes sees to it.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;
 
 /// The topic space of one process. Cheap to clone.
 #[derive(Clone)]
@@ -41,7 +49,7 @@ struct Shared {
 struct Space {
     ring: Ring,
     index: Index,
-    sources: Vec<(u64, Topic, Caller)>,
+    readers: Readers,
     next_id: u64,
 }
 
@@ -128,7 +136,7 @@ pub struct Heard {
 impl Hub {
     /// An empty hub; `epoch` is the wall clock in milliseconds since the Unix epoch.
     pub fn new(epoch: u64) -> Self {
-        let space = Space { ring: Ring::default(), index: Index::default(), sources: Vec::new(), next_id: 0 };
+        let space = Space { ring: Ring::default(), index: Index::default(), readers: Readers::default(), next_id: 0 };
         Self(Arc::new(Shared { epoch, space: Mutex::new(space) }))
     }
 
@@ -154,10 +162,15 @@ impl Hub {
         Seq { epoch: self.0.epoch, number: self.space().ring.last() }
     }
 
-    /// The sources of the bridge that read what is published on `channel`. Who publishes for a client calls each and answers when
-    /// they have settled it.
+    /// The sources of the bridge that read what is published on `channel`. Who publishes for a client calls each with
+    /// [`event`] and answers when they have settled it. One that stopped a moment ago is among them and answers nobody.
+    pub fn readers(&self, channel: &[u8]) -> Vec<Reader> {
+        self.space().readers.of(channel)
+    }
+
+    /// The same without their names.
     pub fn sources(&self, channel: &[u8]) -> Vec<Caller> {
-        self.space().sources.iter().filter(|(_, topic, _)| topic.takes(channel)).map(|(_, _, caller)| caller.clone()).collect()
+        self.readers(channel).into_iter().map(|reader| reader.caller).collect()
     }
 
     /// A source begins to read; it ends when the answer is dropped.
@@ -165,8 +178,8 @@ impl Hub {
         let mut space = self.space();
         space.next_id += 1;
         let id = space.next_id;
-        space.sources.push((id, topic, caller));
-        Reading { hub: self.clone(), id }
+        space.readers.add(id, topic, caller);
+        Reading::new(self.clone(), id)
     }
 
     /// Channels somebody is subscribed to, with how many, and the number of patterns (`PUBSUB`, metrics).
@@ -211,18 +224,5 @@ impl Hub {
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hub").field("epoch", &self.0.epoch).finish_non_exhaustive()
-    }
-}
-
-/// A source that reads; dropped, it hears no more.
-#[derive(Debug)]
-pub struct Reading {
-    hub: Hub,
-    id: u64,
-}
-
-impl Drop for Reading {
-    fn drop(&mut self) {
-        self.hub.space().sources.retain(|(id, _, _)| *id != self.id);
     }
 }

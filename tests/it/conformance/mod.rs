@@ -7,13 +7,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use rialto::broker::{Broker, KINDS, Kind, Origin, Promises, Target};
+use rialto::broker::{Broker, House, KINDS, Kind, Origin, Promises, Target};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{self, PATIENCE};
+use crate::support::{self, PATIENCE, Running};
 
 mod amqp;
 pub(crate) mod cable;
+mod hub;
 mod publishers;
 mod redis;
 mod sources;
@@ -24,6 +25,7 @@ pub(crate) use cable::Cable;
 macro_rules! for_every_kind {
     ($suite:ident) => {
         $suite!(amqp, crate::conformance::amqp::RabbitMq);
+        $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(redis, crate::conformance::redis::Redis);
     };
 }
@@ -39,6 +41,11 @@ pub(crate) trait Stand: Send + Sync {
 
     /// Which kind it is.
     fn kind(&self) -> &'static Kind;
+
+    /// The process that Rialto's side runs in; a kind that lives in it has one for the whole test.
+    fn house(&self) -> House {
+        support::house()
+    }
 
     /// `host:port` of the server; empty for a kind that is not reached over a network.
     fn server(&self) -> String;
@@ -126,6 +133,19 @@ impl<S: Stand> Scene<S> {
 
     pub(crate) fn promises(&self) -> Promises {
         self.stand.kind().promises
+    }
+
+    pub(crate) fn house(&self) -> House {
+        self.stand.house()
+    }
+
+    /// An incarnation of a source of the place.
+    pub(crate) async fn running(&self, window: usize) -> Running {
+        self.running_with(window, 64 << 20).await
+    }
+
+    pub(crate) async fn running_with(&self, window: usize, window_bytes: u64) -> Running {
+        Running::open_in(&self.house(), &*self.origin(), window, window_bytes).await
     }
 
     pub(crate) fn origin(&self) -> Arc<dyn Origin> {

@@ -7,7 +7,7 @@ use rialto::outcome::Outcome;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Scene, Stand, eventually, for_every_kind, numbered};
-use crate::support::{self, PATIENCE, house, message, outgoing, send, try_send};
+use crate::support::{self, PATIENCE, message, outgoing, send, try_send};
 
 macro_rules! suite {
     ($kind:ident, $stand:ty) => {
@@ -47,7 +47,7 @@ for_every_kind!(suite);
 
 async fn batches_in_flight_keep_the_order_of_their_sends<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let written = numbered(1000);
     let messages: Vec<_> = written.iter().map(|body| message(body.clone())).collect();
     let mut confirms = Vec::new();
@@ -69,7 +69,7 @@ async fn batches_in_flight_keep_the_order_of_their_sends<S: Stand>(scene: Scene<
 async fn one_refusal_is_one_refusal<S: Stand>(scene: Scene<S>) {
     let picky = scene.stand.picky().await;
     let target = support::target(&*scene.broker, &picky.target);
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let messages: Vec<_> = numbered(30).into_iter().map(message).collect();
     let is_bad = |place: usize| place % 7 == 3;
     let address = |place: usize| if is_bad(place) { &picky.bad } else { &picky.good };
@@ -91,7 +91,7 @@ async fn one_refusal_is_one_refusal<S: Stand>(scene: Scene<S>) {
 
 async fn ids_and_headers_go_with_the_body<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let written = message(r#"{"message_type":"ecst_event","message_name":"Paid","message_id":"id-7","payload":{"n":1}}"#);
     let mut out = outgoing(&target, &written, &scene.place.address);
     out.headers = &[("traceparent", "00-1"), ("x-tenant", "blau")];
@@ -107,7 +107,7 @@ async fn the_largest_message_goes_whole<S: Stand>(scene: Scene<S>) {
     let bytes = scene.promises().message_bytes_max.min(16 << 20);
     let body = format!("\"{}\"", "x".repeat(bytes - 2));
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let large = message(body.clone());
     let outcomes = send(&mut *link, &[outgoing(&target, &large, &scene.place.address)]).await;
     assert!(matches!(outcomes[0], Outcome::Delivered(_)), "{outcomes:?}");
@@ -117,7 +117,7 @@ async fn the_largest_message_goes_whole<S: Stand>(scene: Scene<S>) {
 
 async fn a_lost_link_answers_for_everything_and_calls_nothing_delivered_that_is_not<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let messages: Vec<_> = numbered(2000).into_iter().map(message).collect();
     let mut confirms = Vec::new();
     let mut lost = false;
@@ -159,7 +159,7 @@ async fn a_lost_link_answers_for_everything_and_calls_nothing_delivered_that_is_
 
 async fn a_closed_link_has_sent_all<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let messages: Vec<_> = numbered(500).into_iter().map(message).collect();
     let mut confirms = Vec::new();
     for chunk in messages.chunks(100) {
@@ -177,7 +177,7 @@ async fn a_closed_link_has_sent_all<S: Stand>(scene: Scene<S>) {
 
 async fn a_dropped_link_sends_nothing_more<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     // Nothing passes, so that all is still to be sent when the link is dropped.
     scene.cable.freeze();
     let large = "x".repeat(64 << 10);
@@ -197,7 +197,7 @@ async fn a_dropped_link_sends_nothing_more<S: Stand>(scene: Scene<S>) {
 /// Naive: a client library's farewell waits for an answer, and the old socket still delivers beside the new one.
 async fn a_dropped_link_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let one = message("{}");
     send(&mut *link, &[outgoing(&target, &one, &scene.place.address)]).await;
     sleep(Duration::from_millis(100)).await;
@@ -209,7 +209,7 @@ async fn a_dropped_link_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) {
 
 async fn a_frozen_link_holds_its_batches_and_finishes_them_later<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let messages: Vec<_> = numbered(40).into_iter().map(message).collect();
     scene.cable.freeze();
     let batch: Vec<_> = messages.iter().map(|message| outgoing(&target, message, &scene.place.address)).collect();
@@ -224,7 +224,7 @@ async fn a_frozen_link_holds_its_batches_and_finishes_them_later<S: Stand>(scene
 
 async fn a_ping_tells_the_living_from_the_dead<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     timeout(PATIENCE, link.ping()).await.expect("an answer").expect("alive");
     scene.cable.unplug();
     let dead = async {
@@ -236,7 +236,7 @@ async fn a_ping_tells_the_living_from_the_dead<S: Stand>(scene: Scene<S>) {
     let one = message("{}");
     assert!(try_send(&mut *link, &[outgoing(&target, &one, &scene.place.address)]).await.is_err());
     scene.cable.plug();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link again");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link again");
     send(&mut *link, &[outgoing(&target, &one, &scene.place.address)]).await;
     assert!(scene.cable.opened() >= 2, "a new link is a new connection");
 }

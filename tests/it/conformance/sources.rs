@@ -6,7 +6,7 @@ use rialto::{broker::Ended, envelope::Property, outcome::Verdict};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::{Scene, Stand, eventually, for_every_kind, numbered};
-use crate::support::{Running, accept, bodies, house, message, outgoing, send};
+use crate::support::{accept, bodies, message, outgoing, send};
 
 /// A dead connection is noticed within this, also without traffic.
 const NOTICED: Duration = Duration::from_secs(5);
@@ -52,7 +52,7 @@ for_every_kind!(suite);
 async fn messages_come_in_their_order_byte_for_byte<S: Stand>(scene: Scene<S>) {
     let written: Vec<_> = (0..500).map(|n| format!("{{\"n\": {n}e0,\n \"text\":\"\u{2028}ü\\u0000\",\"n\":-0.0}}")).collect();
     scene.put(&written).await;
-    let mut running = Running::open(&*scene.origin(), 1000).await;
+    let mut running = scene.running(1000).await;
     let batches = running.collect(500).await;
     let read = bodies(&batches);
     batches.iter().for_each(accept);
@@ -70,7 +70,7 @@ async fn nothing_is_lost_over_lost_connections<S: Stand>(scene: Scene<S>) {
     let mut accepted = BTreeSet::new();
     for round in 0.. {
         assert!(round < 100, "no end: {} of {} accepted", accepted.len(), written.len());
-        let mut running = Running::open(&*scene.origin(), 300).await;
+        let mut running = scene.running(300).await;
         // A few batches, all but the last accepted, then the cable is cut in the middle of it.
         for _ in 0..10 {
             let Ok(Some(batch)) = timeout(Duration::from_secs(1), running.arrivals.recv()).await else { break };
@@ -85,7 +85,7 @@ async fn nothing_is_lost_over_lost_connections<S: Stand>(scene: Scene<S>) {
         assert!(ended.is_err(), "a cut cable is no orderly end: {ended:?}");
     }
     assert_eq!(accepted, written.into_iter().collect());
-    let mut last = Running::open(&*scene.origin(), 5000).await;
+    let mut last = scene.running(5000).await;
     // What was accepted in the last moment before a cut may come once more.
     while let Ok(Some(batch)) = timeout(Duration::from_secs(1), last.arrivals.recv()).await {
         accept(&batch);
@@ -95,7 +95,7 @@ async fn nothing_is_lost_over_lost_connections<S: Stand>(scene: Scene<S>) {
 
 async fn what_was_accepted_never_comes_again<S: Stand>(scene: Scene<S>) {
     scene.put(&numbered(100)).await;
-    let mut running = Running::open(&*scene.origin(), 1000).await;
+    let mut running = scene.running(1000).await;
     let batches = running.collect(100).await;
     // Every third is left open, so that the settled ones stand behind holes.
     let mut expected = Vec::new();
@@ -111,7 +111,7 @@ async fn what_was_accepted_never_comes_again<S: Stand>(scene: Scene<S>) {
     running.ended.await.expect("no panic").expect_err("the cable was cut");
     drop(batches);
 
-    let mut again = Running::open(&*scene.origin(), 1000).await;
+    let mut again = scene.running(1000).await;
     let batches = again.collect(expected.len()).await;
     assert_eq!(sorted(bodies(&batches)), expected);
     batches.iter().for_each(accept);
@@ -121,7 +121,7 @@ async fn what_was_accepted_never_comes_again<S: Stand>(scene: Scene<S>) {
 async fn a_full_window_stops_the_reading_and_settling_resumes_it<S: Stand>(scene: Scene<S>) {
     const WINDOW: usize = 50;
     scene.put(&numbered(600)).await;
-    let mut running = Running::open(&*scene.origin(), WINDOW).await;
+    let mut running = scene.running(WINDOW).await;
     let mut held = Vec::new();
     while let Ok(Some(batch)) = timeout(Duration::from_millis(500), running.arrivals.recv()).await {
         held.push(batch);
@@ -142,12 +142,12 @@ async fn a_full_window_stops_the_reading_and_settling_resumes_it<S: Stand>(scene
 
 async fn ids_and_headers_come_with_the_body<S: Stand>(scene: Scene<S>) {
     let target = scene.target();
-    let mut link = scene.broker.link(&target.link, &house()).await.expect("a link");
+    let mut link = scene.broker.link(&target.link, &scene.house()).await.expect("a link");
     let written = message(r#"{"message_type":"ecst_event","message_name":"Paid","message_id":"id-7","payload":{"n":1}}"#);
     let mut out = outgoing(&target, &written, &scene.place.address);
     out.headers = &[("traceparent", "00-1"), ("x-tenant", "blau")];
     send(&mut *link, &[out]).await;
-    let mut running = Running::open(&*scene.origin(), 10).await;
+    let mut running = scene.running(10).await;
     let batch = running.next().await;
     let carrier = &batch.batch[0].carrier;
     assert_eq!(carrier.property(Property::Id).as_deref(), Some("id-7"));
@@ -167,7 +167,7 @@ async fn the_largest_message_comes_whole<S: Stand>(scene: Scene<S>) {
     let bytes = scene.promises().message_bytes_max.min(16 << 20);
     let body = format!("\"{}\"", "x".repeat(bytes - 2));
     scene.put(std::slice::from_ref(&body)).await;
-    let mut running = Running::open_with(&*scene.origin(), 10, 1 << 20).await;
+    let mut running = scene.running_with(10, 1 << 20).await;
     let batch = running.next().await;
     assert_eq!(batch.batch[0].body.len(), bytes);
     assert!(batch.batch[0].body == body, "changed on the way");
@@ -177,7 +177,7 @@ async fn the_largest_message_comes_whole<S: Stand>(scene: Scene<S>) {
 
 async fn a_dropped_source_acknowledges_nothing_more<S: Stand>(scene: Scene<S>) {
     scene.put(&numbered(100)).await;
-    let mut running = Running::open(&*scene.origin(), 1000).await;
+    let mut running = scene.running(1000).await;
     let batches = running.collect(100).await;
     running.ended.abort();
     assert!(running.ended.await.expect_err("aborted").is_cancelled());
@@ -185,7 +185,7 @@ async fn a_dropped_source_acknowledges_nothing_more<S: Stand>(scene: Scene<S>) {
     batches.iter().for_each(accept);
     eventually("its connection is closed", || async { scene.cable.open() == 0 }).await;
     drop(batches);
-    let mut again = Running::open(&*scene.origin(), 1000).await;
+    let mut again = scene.running(1000).await;
     let batches = again.collect(100).await;
     assert_eq!(sorted(bodies(&batches)), numbered(100));
     batches.iter().for_each(accept);
@@ -193,7 +193,7 @@ async fn a_dropped_source_acknowledges_nothing_more<S: Stand>(scene: Scene<S>) {
 }
 
 async fn a_dropped_source_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) {
-    let running = Running::open(&*scene.origin(), 10).await;
+    let running = scene.running(10).await;
     sleep(Duration::from_millis(300)).await;
     scene.cable.freeze();
     running.ended.abort();
@@ -203,7 +203,7 @@ async fn a_dropped_source_is_off_the_network_at_once<S: Stand>(scene: Scene<S>) 
 
 async fn a_closed_source_drains_and_repeats_nothing<S: Stand>(scene: Scene<S>) {
     scene.put(&numbered(2000)).await;
-    let mut running = Running::open(&*scene.origin(), 500).await;
+    let mut running = scene.running(500).await;
     let held = running.collect(300).await;
     running.closer.close();
     // What waits in the arrivals was offered before the close: it is delivered too.
@@ -223,7 +223,7 @@ async fn a_closed_source_drains_and_repeats_nothing<S: Stand>(scene: Scene<S>) {
     if !scene.promises().redelivers {
         return;
     }
-    let mut again = Running::open(&*scene.origin(), 5000).await;
+    let mut again = scene.running(5000).await;
     while read.len() < 2000 {
         let batch = again.next().await;
         read.extend(bodies([&batch]));
@@ -234,7 +234,7 @@ async fn a_closed_source_drains_and_repeats_nothing<S: Stand>(scene: Scene<S>) {
 }
 
 async fn a_lost_connection_is_noticed_while_idle<S: Stand>(scene: Scene<S>) {
-    let running = Running::open(&*scene.origin(), 10).await;
+    let running = scene.running(10).await;
     sleep(Duration::from_millis(200)).await;
     let cut = Instant::now();
     scene.cable.cut();
@@ -244,7 +244,7 @@ async fn a_lost_connection_is_noticed_while_idle<S: Stand>(scene: Scene<S>) {
 
 async fn a_lost_connection_is_noticed_while_the_window_is_full<S: Stand>(scene: Scene<S>) {
     scene.put(&numbered(200)).await;
-    let mut running = Running::open(&*scene.origin(), 5).await;
+    let mut running = scene.running(5).await;
     let _held = running.next().await;
     sleep(Duration::from_millis(300)).await;
     let cut = Instant::now();
@@ -255,12 +255,12 @@ async fn a_lost_connection_is_noticed_while_the_window_is_full<S: Stand>(scene: 
 
 async fn old_settlements_never_touch_new_deliveries<S: Stand>(scene: Scene<S>) {
     scene.put(&numbered(20)).await;
-    let mut first = Running::open(&*scene.origin(), 100).await;
+    let mut first = scene.running(100).await;
     let old = first.collect(20).await;
     scene.cable.cut();
     first.ended.await.expect("no panic").expect_err("the cable was cut");
 
-    let mut second = Running::open(&*scene.origin(), 100).await;
+    let mut second = scene.running(100).await;
     let new = second.collect(20).await;
     // The same numbers as the new deliveries': acknowledged there, they would be lost.
     old.iter().for_each(accept);
