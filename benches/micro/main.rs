@@ -145,6 +145,7 @@ fn route(name: &str, glob: Option<&str>) -> Route {
         bytes_max: 1024,
         forbidden: |character| character.is_control() || "*?[".contains(character),
         name: "a channel",
+        encode: None,
     };
     let destination = Destination {
         lane: LaneId(0),

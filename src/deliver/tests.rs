@@ -146,7 +146,7 @@ fn target() -> Target {
     Target {
         link: LinkKey { broker: "b".into(), part: "".into() },
         address: TemplateText { text: String::new(), at },
-        rule: AddressRule { bytes_max: 100, forbidden: |_| false, name: "a test" },
+        rule: AddressRule { bytes_max: 100, forbidden: |_| false, name: "a test", encode: None },
         fields: Vec::new(),
         options: Arc::new(()) as Arc<dyn Any + Send + Sync>,
         in_flight: InFlight { batches: 4, messages: 64, batch_messages: 16 },

@@ -140,12 +140,16 @@ fn append_value<'t>(
             }
             Alternative::Word(word) => {
                 let Some(value) = word.value(context) else { continue };
+                let start = out.len();
+                match rule.and_then(|rule| rule.encode) {
+                    Some(encode) => encode(&value, out).map_err(|why| Misfit::Unfit { written, why })?,
+                    None => out.push_str(&value),
+                }
                 if let Some(rule) = rule
-                    && let Some(character) = value.chars().find(|&character| (rule.forbidden)(character))
+                    && let Some(character) = out[start..].chars().find(|&character| (rule.forbidden)(character))
                 {
                     return Err(Misfit::Forbidden { written, character, rule: rule.name });
                 }
-                out.push_str(&value);
                 return Ok(());
             }
         }
@@ -167,6 +171,7 @@ fn fits(address: &str, rule: Option<&AddressRule>) -> Result<(), Misfit<'static>
 enum Misfit<'t> {
     Missing { written: &'t str },
     Forbidden { written: &'t str, character: char, rule: &'static str },
+    Unfit { written: &'t str, why: &'static str },
     TooLong { bytes: usize, bytes_max: usize, rule: &'static str },
 }
 
@@ -177,6 +182,7 @@ impl fmt::Display for Misfit<'_> {
             Self::Forbidden { written, character, rule } => {
                 write!(f, "the value of `{{{written}}}` holds {character:?}, which may not come into {rule}")
             }
+            Self::Unfit { written, why } => write!(f, "the value of `{{{written}}}` {why}"),
             Self::TooLong { bytes, bytes_max, rule } => write!(f, "{bytes} bytes are too long for {rule}, which takes {bytes_max}"),
         }
     }

@@ -20,4 +20,10 @@ pub struct AddressRule {
     pub forbidden: fn(char) -> bool,
     /// How the system calls the rule, for the rejection: "a Redis channel".
     pub name: &'static str,
+    /// Writes a value into the address; `None`: as it is. What it writes is held against `forbidden`. The error says why this value
+    /// cannot come into an address at all.
+    pub encode: Option<Encode>,
 }
+
+/// Appends a value in the spelling of the system's addresses.
+pub type Encode = fn(&str, &mut String) -> Result<(), &'static str>;

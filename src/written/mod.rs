@@ -19,7 +19,7 @@ mod tests;
 #[cfg(test)]
 mod yaml_tests;
 
-pub use address::{AddressRule, TemplateText};
+pub use address::{AddressRule, Encode, TemplateText};
 pub use keys::suggestion;
 pub use node::{Node, Value};
 pub use problem::{Problem, Problems, Span};

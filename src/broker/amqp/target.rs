@@ -137,7 +137,7 @@ pub(super) fn queue(broker: &Arc<str>, name: &str) -> Target {
 }
 
 fn named(broker: &Arc<str>, queue: &str, at: &Span) -> Target {
-    let rule = AddressRule { bytes_max: SHORT_STRING_MAX, forbidden: is_forbidden, name: "an AMQP queue's name" };
+    let rule = AddressRule { bytes_max: SHORT_STRING_MAX, forbidden: is_forbidden, name: "an AMQP queue's name", encode: None };
     build(broker, "", queue.to_owned(), Exchange::Default, rule, at)
 }
 
@@ -148,11 +148,12 @@ fn exchange_target(broker: &Arc<str>, exchange: &str, routing_key: &str, at: &Sp
             bytes_max: 2 * SHORT_STRING_MAX + 1,
             forbidden: is_forbidden_where_split,
             name: "an AMQP exchange and routing key",
+            encode: None,
         };
         return build(broker, exchange, address, Exchange::Rendered, rule, at);
     }
     let bytes_max = exchange.len() + 1 + SHORT_STRING_MAX;
-    let rule = AddressRule { bytes_max, forbidden: is_forbidden, name: "an AMQP routing key" };
+    let rule = AddressRule { bytes_max, forbidden: is_forbidden, name: "an AMQP routing key", encode: None };
     build(broker, exchange, address, Exchange::Fixed(exchange.into()), rule, at)
 }
 

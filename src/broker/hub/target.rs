@@ -14,7 +14,7 @@ use crate::{
 const IN_FLIGHT: InFlight = InFlight { batches: 64, messages: 2_000, batch_messages: 256 };
 
 /// Values bring neither control characters nor what a pattern would understand.
-static CHANNEL: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a channel of the hub" };
+static CHANNEL: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a channel of the hub", encode: None };
 
 fn forbidden(letter: char) -> bool {
     letter.is_control() || matches!(letter, '*' | '?' | '[' | ']' | '\\')

@@ -43,10 +43,10 @@ pub(super) struct Stream {
 }
 
 /// Channels and keys: values bring neither control characters nor what a pattern would understand.
-pub(super) static CHANNEL: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a Redis channel" };
+pub(super) static CHANNEL: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a Redis channel", encode: None };
 
 /// The same for a stream's key.
-pub(super) static STREAM: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a Redis key" };
+pub(super) static STREAM: AddressRule = AddressRule { bytes_max: 4096, forbidden, name: "a Redis key", encode: None };
 
 fn forbidden(letter: char) -> bool {
     letter.is_control() || matches!(letter, '*' | '?' | '[' | ']' | '\\')

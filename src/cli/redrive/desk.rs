@@ -102,7 +102,7 @@ fn why_not(routed: &Routed) -> String {
 /// A recorded address is somebody's header: it must be one that the destination's template could make, or a letter could be sent
 /// anywhere on the destination's broker.
 fn permitted(lane: &LanePlan, address: &str) -> Result<(), String> {
-    let AddressRule { bytes_max, forbidden, name } = lane.target.rule;
+    let AddressRule { bytes_max, forbidden, name, .. } = lane.target.rule;
     let mut faults = Problems::default();
     let pattern = Template::compile(&lane.target.address, &mut faults).map(|template| template.pattern());
     let made = pattern.as_deref().is_some_and(|pattern| could_make(pattern, address, forbidden));

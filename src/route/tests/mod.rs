@@ -19,6 +19,7 @@ const CHANNEL: AddressRule = AddressRule {
     bytes_max: 64,
     forbidden: |character| character.is_control() || matches!(character, '*' | '?' | '['),
     name: "a Redis channel",
+    encode: None,
 };
 
 fn at() -> written::Span {
