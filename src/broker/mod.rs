@@ -346,6 +346,13 @@ pub trait Publisher: Send {
         None
     }
 
+    /// True where each message has its own [`Outgoing::timeout`] here, and one that passes it is answered `Refused(Timeout)`, which
+    /// counts as a try: an endpoint that takes messages one by one (a webhook, a handler) may be slow for one and well for the next.
+    /// A batch waits its turn in such a link, so the caller takes it for dead only after the time of all that is in flight.
+    fn times_each(&self) -> bool {
+        false
+    }
+
     /// A cheap round trip, to notice a dead link that has nothing to send. The caller bounds its time.
     async fn ping(&mut self) -> Result<(), LinkDown>;
 
@@ -372,4 +379,7 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// [`Target::fields`] rendered; `None` where the template had no value.
     pub fields: &'a [Option<&'a str>],
+    /// How long this one try may take. It binds a publisher that [times each message](Publisher::times_each); of others, the caller
+    /// times the batch.
+    pub timeout: Duration,
 }

@@ -1,6 +1,8 @@
 //! Parcels handed to a link and not yet answered, oldest first.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{collections::VecDeque, future::poll_fn, sync::Arc, task::Poll, time::Instant};
+
+use futures_util::FutureExt;
 
 use super::parcel::Parcel;
 use crate::{
@@ -16,7 +18,8 @@ pub(super) struct Flight {
     pub(super) deadline: Instant,
 }
 
-/// All of them. Answers are taken in the order of sending: from the oldest unanswered one on, everything is unknown when a link dies.
+/// All of them, in the order of sending: from the oldest unanswered one on, everything is unknown when a link dies. Answers are taken
+/// as they come, those of the oldest first: a webhook that hangs must not keep from the others that theirs were delivered.
 #[derive(Default)]
 pub(super) struct Flights {
     queue: VecDeque<Flight>,
@@ -48,27 +51,36 @@ impl Flights {
         }
     }
 
-    /// When the oldest must be answered.
+    /// When the first of them must be answered.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.queue.front().map(|flight| flight.deadline)
+        self.queue.iter().map(|flight| flight.deadline).min()
     }
 
     pub(super) fn oldest(&self) -> Option<&Flight> {
         self.queue.front()
     }
 
-    /// The answers to the oldest. Cancel-safe. Waits for ever while nothing flies.
+    /// The answers to the oldest that has any. Cancel-safe. Waits for ever while nothing flies.
     pub(super) async fn answers(&mut self) -> (Flight, Result<Vec<Outcome>, LinkDown>) {
-        let Some(oldest) = self.queue.front_mut() else { return std::future::pending().await };
-        let answers = (&mut oldest.confirms).await;
-        let Some(flight) = self.queue.pop_front() else { return std::future::pending().await };
-        self.messages -= flight.parcel.items.len();
-        (flight, answers)
+        poll_fn(|context| {
+            for place in 0..self.queue.len() {
+                if let Poll::Ready(answers) = self.queue[place].confirms.poll_unpin(context)
+                    && let Some(flight) = self.queue.remove(place)
+                {
+                    self.messages -= flight.parcel.items.len();
+                    return Poll::Ready((flight, answers));
+                }
+            }
+            Poll::Pending
+        })
+        .await
     }
 
-    /// Takes all down: their link is dead.
-    pub(super) fn take_down(&mut self) -> impl Iterator<Item = Arc<Parcel>> {
+    /// Takes all down, their link is dead; and the one that said so, in its place.
+    pub(super) fn take_down(&mut self, first: Option<Flight>) -> Vec<Arc<Parcel>> {
         self.messages = 0;
-        std::mem::take(&mut self.queue).into_iter().map(|flight| flight.parcel)
+        let mut flights: Vec<Flight> = first.into_iter().chain(std::mem::take(&mut self.queue)).collect();
+        flights.sort_by_key(|flight| flight.sent);
+        flights.into_iter().map(|flight| flight.parcel).collect()
     }
 }

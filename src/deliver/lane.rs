@@ -136,9 +136,10 @@ impl Lane {
         news
     }
 
-    /// A message was delivered: the destination is well. Answers true where that ends a pause or closes the breaker.
-    pub(super) fn delivered(&mut self) -> bool {
-        let paused = self.pause.take().is_some();
+    /// A message was delivered: the destination is well. Answers true where that ends a pause or closes the breaker. A pause that is
+    /// not over stays: the message was on its way before, and the destination has asked for patience since.
+    pub(super) fn delivered(&mut self, now: Instant) -> bool {
+        let paused = self.pause.take_if(|pause| pause.until <= now).is_some();
         let opened = self.breaker.delivered();
         if paused || opened {
             self.metrics.paused(None);

@@ -75,9 +75,14 @@ impl Line {
         }))
     }
 
-    /// Starts handing a parcel over.
-    pub(super) fn send(publisher: Box<dyn Publisher>, parcel: Parcel, rendered: Rendered, now: Instant) -> Self {
-        let timeout = parcel.specs.iter().map(|spec| spec.rules.timeout).max().unwrap_or(PING_TIMEOUT);
+    /// Starts handing a parcel over; so many messages are in flight already.
+    pub(super) fn send(publisher: Box<dyn Publisher>, parcel: Parcel, rendered: Rendered, ahead: usize, now: Instant) -> Self {
+        let mut timeout = parcel.specs.iter().map(|spec| spec.rules.timeout).max().unwrap_or(PING_TIMEOUT);
+        if publisher.times_each() {
+            // Should all of them have one key, each waits for the one before it.
+            let turns = ahead + parcel.items.len() + 1;
+            timeout = timeout.saturating_mul(u32::try_from(turns).unwrap_or(u32::MAX));
+        }
         let parcel = Arc::new(parcel);
         let future = Box::pin(parcel::send(publisher, Arc::clone(&parcel), rendered));
         Self::Sending { future, parcel, sent: now, deadline: now + timeout }

@@ -62,6 +62,9 @@ pub(super) const PAUSE_INITIAL: Duration = Duration::from_millis(250);
 /// G14: when a broker returns, flow resumes within 5 s.
 pub(super) const PAUSE_MAX: Duration = Duration::from_secs(4);
 
+/// An endpoint that says it is gone (410) is asked again after this, in case it was said in error.
+const GONE_FOR: Duration = Duration::from_secs(60);
+
 /// Decides. `dice` is uniform over all of `u64`; the same arguments give the same step.
 pub fn next_step(event: Event<'_>, trial: &Trial, rules: &DeliveryRules, now: Instant, dice: u64) -> Step {
     let step = match event {
@@ -95,7 +98,8 @@ fn unheard(trial: &Trial, rules: &DeliveryRules, now: Instant, dice: u64) -> Ste
 fn refused(refusal: &Refusal, trial: &Trial, rules: &DeliveryRules, now: Instant, dice: u64) -> Step {
     match refusal.reason {
         // Who we are, or where it goes, is wrong for every message of the lane: nothing is dead-lettered for it.
-        Reason::Unauthenticated | Reason::Gone | Reason::Dns | Reason::Tls => pause(refusal.reason, None, trial, now, dice),
+        Reason::Gone => pause(Reason::Gone, Some(GONE_FOR), trial, now, dice),
+        Reason::Unauthenticated | Reason::Dns | Reason::Tls => pause(refusal.reason, None, trial, now, dice),
         Reason::Forbidden | Reason::Unroutable if !rules.templated => pause(refusal.reason, None, trial, now, dice),
         Reason::Final | Reason::TooLarge if !rules.last_resort => Step::DeadLetter(refusal.reason),
         Reason::Throttled => pause(Reason::Throttled, None, trial, now, dice),

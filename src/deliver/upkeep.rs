@@ -112,8 +112,7 @@ impl LinkWorker {
     /// The link is gone. Everything in flight, from the oldest unanswered parcel on, is unknown: it goes again, in the old order,
     /// before anything new, and nobody is charged a try.
     pub(super) fn link_died(&mut self, first: Option<Flight>, down: &LinkDown, now: Instant) {
-        let mut parcels: Vec<Arc<Parcel>> = first.into_iter().map(|flight| flight.parcel).collect();
-        parcels.extend(self.flights.take_down());
+        let mut parcels = self.flights.take_down(first);
         // Replacing the line drops the link, whose socket is closed before a new one opens.
         if let Line::Sending { future, parcel, .. } = std::mem::replace(&mut self.line, Line::Resting) {
             drop(future);

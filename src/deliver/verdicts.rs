@@ -59,7 +59,7 @@ impl LinkWorker {
         let trial = item.trial(&spec.rules, lane.breaker.is_open(), now);
         match next_step(Event::Answer(outcome), &trial, &spec.rules, now, fastrand::u64(..)) {
             Step::Settle(end) => {
-                if lane.delivered() {
+                if lane.delivered(now) {
                     self.lane_well(id, now);
                 }
                 self.board.progressed(id, now);

@@ -290,7 +290,7 @@ impl LinkWorker {
             Line::Up { publisher, .. } => {
                 let mut rendered = std::mem::take(&mut self.rendered);
                 rendered.fill(&parcel);
-                self.line = Line::send(publisher, parcel, rendered, now);
+                self.line = Line::send(publisher, parcel, rendered, self.flights.messages(), now);
             }
             other => {
                 self.line = other;

@@ -47,7 +47,18 @@ fn message(body: &'static str) -> Message {
 }
 
 fn outgoing<'a>(target: &'a Target, message: &'a Message, address: &'a str) -> Outgoing<'a> {
-    Outgoing { target, message, address, key: "", body: &message.raw().body, content_type: "", headers: &[], fields: &[] }
+    let body = &message.raw().body;
+    Outgoing {
+        target,
+        message,
+        address,
+        key: "",
+        body,
+        content_type: "",
+        headers: &[],
+        fields: &[],
+        timeout: Duration::from_secs(5),
+    }
 }
 
 #[test]
