@@ -160,7 +160,7 @@ fn route(name: &str, glob: Option<&str>) -> Route {
         when: None,
         dead_letter: DeadLetterTo::Drop,
     };
-    Route { name: name.into(), matcher, when: None, transform: None, key: None, destinations: vec![destination] }
+    Route { name: name.into(), matcher, by_kind: false, when: None, transform: None, key: None, destinations: vec![destination] }
 }
 
 fn router(routes: Vec<Route>) -> Router {

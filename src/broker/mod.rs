@@ -72,7 +72,8 @@ pub struct Promises {
     pub publisher: bool,
     /// An unsettled message comes again after a lost connection.
     pub redelivers: bool,
-    /// Messages published in one order on one address are read in that order.
+    /// Messages published in one order on one address are read in that order. Without it a lane has one message of a key at a time
+    /// on the wire, as under `ordering: strict`.
     pub ordered: bool,
     /// Headers and properties arrive with the body.
     pub headers: bool,
@@ -133,10 +134,19 @@ pub trait Broker: fmt::Debug + Send + Sync {
         Vec::new()
     }
 
+    /// The order in which an event is handed to several destinations, lower first: a handler's `priority`.
+    fn rank(&self, target: &Target) -> u32 {
+        let _ = target;
+        RANK
+    }
+
     /// Dials the broker and checks that the named things are there and allowed; `rialto check --connect`.
     /// Answers one sentence per fault.
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String>;
 }
+
+/// The rank of a destination that says nothing of it.
+pub const RANK: u32 = 50;
 
 /// A destination that takes domain events by their name, without a route that names it.
 #[derive(Debug, Clone)]
@@ -381,6 +391,8 @@ pub struct Outgoing<'a> {
     pub headers: &'a [(&'a str, &'a str)],
     /// [`Target::fields`] rendered; `None` where the template had no value.
     pub fields: &'a [Option<&'a str>],
+    /// Which try of this message this is, from 1.
+    pub attempt: u32,
     /// How long this one try may take. It binds a publisher that [times each message](Publisher::times_each); of others, the caller
     /// times the batch.
     pub timeout: Duration,

@@ -195,6 +195,7 @@ async fn put(broker: &dyn Broker, inlet: &Target, event: &Event, house: &House) 
         content_type: "",
         headers: &[],
         fields: &fields,
+        attempt: 1,
         timeout: TIMEOUT,
     };
     let sent = tokio::time::timeout(TIMEOUT, async { link.send(&[outgoing]).await?.await }).await;

@@ -38,7 +38,7 @@ pub use schema::schema;
 pub use show::{show, show_json};
 
 use crate::written::{self, Node, Problems};
-use plan::Plan;
+use plan::{Given, Plan};
 
 /// Where the configuration comes from.
 #[derive(Debug, Clone, Default)]
@@ -88,8 +88,13 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
 
 /// Checks the whole tree and compiles it. The plan is there only where no fault is; the problems are those of loading too.
 pub fn plan(loaded: &Loaded) -> (Option<Plan>, Problems) {
+    plan_with(loaded, &Given::default())
+}
+
+/// The same with the brokers that the program brings along.
+pub fn plan_with(loaded: &Loaded, given: &Given) -> (Option<Plan>, Problems) {
     let mut found = loaded.faults.fresh();
-    let plan = plan::read(&loaded.root, &mut found);
+    let plan = plan::read(&loaded.root, given, &mut found);
     let mut faults = loaded.faults.clone();
     faults.take_in(found);
     (plan.filter(|_| faults.is_ok()), faults)

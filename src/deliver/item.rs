@@ -42,6 +42,11 @@ impl Item {
         self.entry.position()
     }
 
+    /// Which try the next one is, from 1.
+    pub(super) fn attempt(&self) -> u32 {
+        self.story.as_ref().map_or(1, |story| story.failures.saturating_add(1))
+    }
+
     /// Its ordering key under these rules, where it has one.
     pub(super) fn key(&self, rules: &DeliveryRules) -> Option<&str> {
         let key = self.entry.key();

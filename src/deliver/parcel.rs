@@ -108,6 +108,7 @@ pub(super) async fn send(mut publisher: Box<dyn Publisher>, parcel: Arc<Parcel>,
                 content_type: &rendered.content_types[letter.content_type.clone()],
                 headers: &headers[letter.headers.clone()],
                 fields,
+                attempt: item.attempt(),
                 timeout: spec.rules.timeout,
             })
             .collect();

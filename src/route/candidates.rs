@@ -38,6 +38,8 @@ type ByName = HashMap<Box<str>, Arc<[Candidate]>>;
 #[derive(Debug)]
 struct Gate {
     own: Wanted,
+    /// It takes nothing that no destination takes.
+    by_kind: bool,
     destinations: Box<[Wanted]>,
 }
 
@@ -75,6 +77,7 @@ impl Candidates {
         let mut gathered = Gathered::default();
         let gates = routes.iter().map(|route| Gate {
             own: gathered.add(route.matcher.as_ref()),
+            by_kind: route.by_kind,
             destinations: route.destinations.iter().map(|destination| gathered.add(destination.matcher.as_ref())).collect(),
         });
         let gates = gates.collect();
@@ -106,9 +109,10 @@ impl Candidates {
         let takes = |wanted: &Wanted| any(wanted.message_type.as_ref(), &types) && any(wanted.message_name.as_ref(), &names);
         let routes = self.routes.iter().zip(0..).filter(|(gate, _)| takes(&gate.own));
         routes
-            .map(|(gate, route)| {
+            .filter_map(|(gate, route)| {
                 let destinations = gate.destinations.iter().zip(0..).filter(|(wanted, _)| takes(wanted));
-                Candidate { route, destinations: destinations.map(|(_, index)| index).collect() }
+                let destinations: Box<[u32]> = destinations.map(|(_, index)| index).collect();
+                (!gate.by_kind || !destinations.is_empty()).then_some(Candidate { route, destinations })
             })
             .collect()
     }

@@ -12,6 +12,9 @@ pub struct Route {
     pub name: Arc<str>,
     /// What it takes; `None`: everything.
     pub matcher: Option<Matcher>,
+    /// It has no `to`: a message whose type and name none of its destinations takes is not its own, and unrouted if no other route
+    /// takes it.
+    pub by_kind: bool,
     /// Takes only what it holds for.
     pub when: Option<Jq>,
     /// Changes what its destinations get.

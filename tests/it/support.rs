@@ -67,7 +67,7 @@ pub(crate) fn message(body: impl Into<Bytes>) -> Message {
 /// One message to one address, as it came, nothing else.
 pub(crate) fn outgoing<'a>(target: &'a Target, message: &'a Message, address: &'a str) -> Outgoing<'a> {
     let body = &message.raw().body;
-    Outgoing { target, message, address, key: "", body, content_type: "", headers: &[], fields: &[], timeout: PATIENCE }
+    Outgoing { target, message, address, key: "", body, content_type: "", headers: &[], fields: &[], attempt: 1, timeout: PATIENCE }
 }
 
 /// Sends one batch and waits for its outcomes.

@@ -57,6 +57,7 @@ fn outgoing<'a>(target: &'a Target, message: &'a Message, address: &'a str) -> O
         content_type: "",
         headers: &[],
         fields: &[],
+        attempt: 1,
         timeout: Duration::from_secs(5),
     }
 }

@@ -87,6 +87,7 @@ impl<'a> Rendered<'a> {
             content_type: &self.parcel.content_type,
             headers: &self.headers,
             fields: &self.fields,
+            attempt: 1,
             timeout: self.parcel.lane.rules.timeout,
         }
     }

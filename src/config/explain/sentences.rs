@@ -37,6 +37,9 @@ fn takes(source: &SourceOutline, route: &RouteOutline) -> String {
     if let Some(transform) = &route.transform {
         _ = write!(text, "; each is changed by the jq program `{transform}`");
     }
+    if route.by_kind {
+        text += "; its kind says where an event goes, and what no destination takes is unrouted";
+    }
     for destination in &route.destinations {
         let when = destination.when.as_ref().map(|when| format!("the jq filter `{when}` holds"));
         let own: Vec<_> = destination.takes.iter().cloned().chain(when).collect();

@@ -4,9 +4,9 @@ use std::{cell::Cell, sync::Arc};
 
 use indexmap::IndexMap;
 
-use super::fingerprint;
+use super::{Given, fingerprint, matching::HANDLED};
 use crate::{
-    broker::{Broker, KINDS, Kind},
+    broker::{Bound, Broker, KINDS, Kind},
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
 
@@ -53,11 +53,13 @@ pub(super) struct Place {
 }
 
 impl Brokers {
-    /// Reads `brokers`.
-    pub(super) fn read(root: &Node, faults: &mut Problems) -> Self {
-        let mut brokers = Self::default();
+    /// Reads `brokers`, after those that the program gives.
+    pub(super) fn read(root: &Node, given: &Given, faults: &mut Problems) -> Self {
+        let mut brokers = Self::of_program(given, faults);
         let Some(node) = root.child("brokers") else {
-            faults.fault(root.at(), "`brokers` is missing").hint("`brokers: { mq: amqp://localhost:5672 }`");
+            if brokers.named.is_empty() {
+                faults.fault(root.at(), "`brokers` is missing").hint("`brokers: { mq: amqp://localhost:5672 }`");
+            }
             return brokers;
         };
         if !matches!(node.value(), Value::Map(_)) {
@@ -65,6 +67,10 @@ impl Brokers {
         }
         for (name, at, written) in node.entries() {
             check_name(name, at, faults);
+            if brokers.named.contains_key(name) {
+                faults.fault(at, format!("the program itself brings a broker named `{name}`")).hint("call this one something else");
+                continue;
+            }
             let broker = one(name, written, faults);
             let named = Named { at: at.clone(), broker, written: fingerprint::canonical(written), used: Cell::new(false) };
             brokers.named.insert(name.into(), named);
@@ -72,9 +78,27 @@ impl Brokers {
         brokers
     }
 
+    fn of_program(given: &Given, faults: &mut Problems) -> Self {
+        let at = Span::outside("program");
+        let mut brokers = Self::default();
+        for (name, broker) in given.brokers() {
+            check_name(name, &at, faults);
+            // What of them changed, a reload cannot see: the program gave them once.
+            let named = Named { at: at.clone(), broker: Some(broker.clone()), written: String::new(), used: Cell::new(false) };
+            brokers.named.insert(name.clone(), named);
+        }
+        brokers
+    }
+
     /// Those without faults.
     pub(super) fn built(self) -> IndexMap<Arc<str>, Arc<dyn Broker>> {
         self.named.into_iter().filter_map(|(name, named)| Some((name, named.broker?))).collect()
+    }
+
+    /// What takes domain events by their name without a route that says so, as destinations that match those names.
+    pub(super) fn bound(&self) -> Vec<Node> {
+        let brokers = self.named.values().filter_map(|named| named.broker.as_ref());
+        brokers.flat_map(|broker| broker.bound()).map(matching_names).collect()
     }
 
     /// The kind of a broker; empty where it had faults.
@@ -122,6 +146,22 @@ impl Brokers {
         let at = node.child("broker").unwrap_or(node).at();
         self.find(&name, at, faults)
     }
+}
+
+/// The destination of whoever is bound, with the condition that it is bound by.
+fn matching_names(Bound { handles, written }: Bound) -> Node {
+    let (path, at) = (written.path().to_owned(), written.at().clone());
+    let text = |text: String| Node::new(&*path, at.clone(), Value::Str(text));
+    let names = Node::new(&*path, at.clone(), Value::List(handles.into_iter().map(text).collect()));
+    let kinds = [("message_type", text(HANDLED.to_owned())), ("message_name", names)];
+    let condition = kinds.into_iter().map(|(key, node)| (key.to_owned(), (at.clone(), node))).collect();
+    let condition = Node::new(&*path, at.clone(), Value::Map(condition));
+    let mut keys = match written.into_value() {
+        Value::Map(keys) => keys,
+        _ => IndexMap::new(),
+    };
+    keys.insert("match".to_owned(), (at.clone(), condition));
+    Node::new(path, at, Value::Map(keys))
 }
 
 /// A name that can stand before a `/`, in a metric label and in a file.

@@ -42,7 +42,7 @@ fn steps<'a>(sources: &'a Sources<'_>, routes: &'a [Route<'_>]) -> Vec<Step<'a>>
             let readers =
                 sources.known.values().flatten().filter(|source| source.origin.as_ref().is_some_and(|origin| origin.reads(target)));
             let filters = |key| route.node.peek(key).is_some() || destination.settings.peek(key).is_some();
-            let whole = !filters("match") && !filters("when") && !filters("transform") && !route.by_default;
+            let whole = !filters("match") && !filters("when") && !filters("transform") && !route.by_kind;
             steps.extend(readers.map(|reader| Step { from: &route.source, to: &reader.name, at: &destination.at, whole }));
         }
     }

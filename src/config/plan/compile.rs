@@ -37,17 +37,10 @@ impl<'a> Compilation<'a> {
 
     /// Compiles one route, whose dead letters go to `end`.
     pub(super) fn add(&mut self, route: &Route<'_>, end: &DeadLetterTo, told: DeadLetterOutline, faults: &mut Problems) {
-        let mut matcher = matching::matcher(route.node, faults);
-        let mut takes = matching::clauses(route.node);
-        if route.by_default {
-            let (emitted, clause) = matching::emitted(matcher, &route.at, faults);
-            matcher = Some(emitted);
-            takes.retain(|clause| !clause.starts_with("message_type "));
-            takes.insert(0, clause);
-        }
         let mut compiled = route::Route {
             name: route.name.clone(),
-            matcher,
+            matcher: matching::matcher(route.node, faults),
+            by_kind: route.by_kind,
             when: matching::jq(route.node, "when", faults),
             transform: matching::jq(route.node, "transform", faults),
             key: matching::template(route.node, "key", faults),
@@ -56,7 +49,8 @@ impl<'a> Compilation<'a> {
         let written = |key| route.node.peek(key).and_then(Node::text).map(str::to_owned);
         let mut outline = RouteOutline {
             name: route.name.to_string(),
-            takes,
+            takes: matching::clauses(route.node),
+            by_kind: route.by_kind,
             when: written("when"),
             transform: written("transform"),
             ordering: outline::ordering(route.ordering),
@@ -93,7 +87,14 @@ fn destination(
     faults: &mut Problems,
 ) -> Option<(route::Destination, LanePlan, DestinationOutline)> {
     let settings = &destination.settings;
-    let matcher = matching::matcher(settings, faults);
+    let mut matcher = matching::matcher(settings, faults);
+    let mut takes = matching::clauses(settings);
+    if destination.emitted {
+        let (emitted, clause) = matching::emitted(matcher, &destination.at, faults);
+        matcher = Some(emitted);
+        takes.retain(|clause| !clause.starts_with("message_type "));
+        takes.insert(0, clause);
+    }
     let when = matching::jq(settings, "when", faults);
     let key = matching::template(settings, "key", faults);
     let headers = matching::header_templates(settings, faults);
@@ -116,7 +117,7 @@ fn destination(
         kind: destination.broker.kind().name,
         address: written.to_string(),
         hears: destination.broker.hears(&target).is_ok(),
-        takes: matching::clauses(settings),
+        takes,
         when: settings.peek("when").and_then(Node::text).map(str::to_owned),
         envelope,
         rules: RulesOutline(rules.clone()),

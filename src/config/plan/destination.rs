@@ -19,6 +19,8 @@ pub(super) struct Destination<'a> {
     /// `None` where the kind's own keys had faults.
     pub(super) target: Option<Target>,
     pub(super) rules: DeliveryRules,
+    /// It stands in `default_to`: of a route without a `to` it takes the types that are emitted to brokers.
+    pub(super) emitted: bool,
     /// Its keys over those of `defaults`.
     pub(super) settings: Node,
     own: &'a Node,
@@ -62,6 +64,10 @@ pub(super) fn read<'a>(
     };
     let mut rules = rules::read(&settings, ordering, faults);
     let target = broker.target(place.as_ref().unwrap_or(&settings), faults);
+    if rules.ordering == Ordering::Key && !broker.kind().promises.ordered {
+        // What is answered in any order could be overtaken on the wire, and not only by a retry.
+        rules.ordering = Ordering::Strict;
+    }
     if let Some(target) = &target {
         let is_own = node.peek("on_no_receivers").is_some();
         check_receivers(&settings, is_own, broker.as_ref(), target, &mut rules, faults);
@@ -72,8 +78,9 @@ pub(super) fn read<'a>(
     }
     let name = settings.opt::<String>("name", faults).map_or_else(|| broker_name.clone(), Arc::from);
     let written = format!("{}{}", fingerprint::canonical(node), fingerprint::canonical(&settings));
+    let at = node.at().clone();
     let destination =
-        Destination { name, at: node.at().clone(), broker_name, broker, target, rules, settings, own: node, defaults, written };
+        Destination { name, at, broker_name, broker, target, rules, emitted: false, settings, own: node, defaults, written };
     destination.tell_asked();
     if node.is_map() {
         node.finish(faults);

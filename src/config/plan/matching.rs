@@ -7,8 +7,10 @@ use crate::{
     written::{Node, Problems, Span, TemplateText},
 };
 
-/// The types that a route without a `to` sends to `default_to` (diator's emitter); `domain_event` is for handlers.
+/// The types that a route without a `to` sends to `default_to` (diator's emitter).
 const EMITTED: [&str; 2] = ["notification_event", "ecst_event"];
+/// The type that it sends to the webhooks and handlers that are bound to its name.
+pub(super) const HANDLED: &str = "domain_event";
 
 /// Reads `match` of a route or destination.
 pub(super) fn matcher(owner: &Node, faults: &mut Problems) -> Option<Matcher> {
@@ -48,16 +50,24 @@ fn pattern(node: Option<&Node>, faults: &mut Problems) -> Option<Pattern> {
     Pattern::compile(globs?, faults)
 }
 
-/// What a route without a `to` takes: of the types that are emitted to brokers those that it matches, so that the others are
-/// unrouted. Answers the clause for people too.
+/// Whether a route takes events of the types that go to `default_to`, and of the one that goes to whom is bound, as far as its
+/// `match` says; faults of the globs are told where they are compiled.
+pub(super) fn kinds(route: &Node) -> (bool, bool) {
+    let globs = route.peek("match").and_then(|node| pattern(node.peek("message_type"), &mut Problems::default()));
+    let takes = |message_type: &str| globs.as_ref().is_none_or(|globs| globs.is_match(message_type));
+    (EMITTED.into_iter().any(takes), takes(HANDLED))
+}
+
+/// What a destination of `default_to` takes under a route without a `to`: of the types that are emitted to brokers those that it
+/// matches itself. Answers the clause for people too.
 pub(super) fn emitted(own: Option<Matcher>, at: &Span, faults: &mut Problems) -> (Matcher, String) {
     let mut matcher = own.unwrap_or_default();
     let mut types = EMITTED.to_vec();
     types.retain(|emitted| matcher.message_type.as_ref().is_none_or(|own| own.is_match(emitted)));
     if types.is_empty() {
         faults
-            .fault(at, "this route has no `to`, and none of its types goes to `default_to`")
-            .hint("`notification_event` and `ecst_event` do; `domain_event` is for handlers");
+            .fault(at, "this destination of `default_to` takes none of the types that go there")
+            .hint("`notification_event` and `ecst_event` do; `domain_event` is for webhooks and handlers");
     }
     matcher.message_type = Pattern::compile(types.iter().map(|emitted| (*emitted, at)), faults);
     (matcher, format!("message_type is {}", types.join(" or ")))

@@ -119,12 +119,31 @@ pub struct LanePlan {
     pub lazy: bool,
 }
 
+/// Brokers that the program brings along, beside those of the configuration: what a library's user wrote, and handlers.
+#[derive(Debug, Clone, Default)]
+pub struct Given(IndexMap<Arc<str>, Arc<dyn Broker>>);
+
+impl Given {
+    /// With one more. A broker that was given under the same name is replaced.
+    #[must_use]
+    pub fn with(mut self, name: impl Into<Arc<str>>, broker: Arc<dyn Broker>) -> Self {
+        self.0.insert(name.into(), broker);
+        self
+    }
+
+    /// All of them, in the order in which they were given.
+    pub fn brokers(&self) -> impl Iterator<Item = (&Arc<str>, &Arc<dyn Broker>)> {
+        self.0.iter()
+    }
+}
+
 /// Reads the whole tree. The plan is there only where no fault is; warnings stay beside it.
-pub fn read(root: &Node, faults: &mut Problems) -> Option<Plan> {
+pub fn read(root: &Node, given: &Given, faults: &mut Problems) -> Option<Plan> {
     let top = top::read(root, faults);
-    let brokers = brokers::Brokers::read(root, faults);
+    let brokers = brokers::Brokers::read(root, given, faults);
+    let bound = brokers.bound();
     let mut sources = source::Sources::read(root, &brokers, faults);
-    let routes = route::read(root, &brokers, &mut sources, faults);
+    let routes = route::read(root, &bound, &brokers, &mut sources, faults);
     let house = pipeline::House { top: &top, brokers: &brokers };
     let (pipelines, outlines) = pipeline::all(house, &sources, &routes, faults);
     circles::warn(&sources, &routes, faults);

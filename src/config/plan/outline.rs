@@ -55,6 +55,8 @@ pub struct RouteOutline {
     /// What it takes, as clauses: `message_type is notification_event`; none: everything.
     #[serde(rename = "match")]
     pub takes: Vec<String>,
+    /// It has no `to`: the kind of an event decides where it goes, and what no destination takes is not this route's.
+    pub by_kind: bool,
     /// The jq filter, as written.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub when: Option<String>,

@@ -5,11 +5,12 @@ use std::{collections::HashMap, sync::Arc};
 use super::{
     brokers::Brokers,
     destination::{self, Destination},
-    fingerprint,
+    fingerprint, matching,
     policy::Policy,
     source::Sources,
 };
 use crate::{
+    broker::RANK,
     route::Ordering,
     written::{Node, Problems, Span},
 };
@@ -25,8 +26,8 @@ pub(super) struct Route<'a> {
     pub(super) node: &'a Node,
     pub(super) ordering: Ordering,
     pub(super) destinations: Vec<Destination<'a>>,
-    /// It has no `to`: only what `default_to` takes goes there.
-    pub(super) by_default: bool,
+    /// It has no `to`: the kind of an event decides where it goes.
+    pub(super) by_kind: bool,
     /// For the fingerprint of its pipeline.
     pub(super) written: String,
 }
@@ -36,11 +37,19 @@ pub(super) struct Route<'a> {
 struct Under<'a> {
     defaults: Option<&'a Node>,
     default_to: Option<&'a Node>,
+    /// Destinations that take domain events by their name.
+    bound: &'a [Node],
 }
 
-/// Reads `routes`, and with them `defaults` and `default_to`.
-pub(super) fn read<'a>(root: &'a Node, brokers: &Brokers, sources: &mut Sources<'a>, faults: &mut Problems) -> Vec<Route<'a>> {
-    let under = Under { defaults: root.child("defaults"), default_to: root.child("default_to") };
+/// Reads `routes`, and with them `defaults` and `default_to`. `bound` are the destinations of brokers that are bound to names.
+pub(super) fn read<'a>(
+    root: &'a Node,
+    bound: &'a [Node],
+    brokers: &Brokers,
+    sources: &mut Sources<'a>,
+    faults: &mut Problems,
+) -> Vec<Route<'a>> {
+    let under = Under { defaults: root.child("defaults"), default_to: root.child("default_to"), bound };
     let Some(node) = root.child("routes").filter(|node| !node.items().is_empty()) else {
         let at = root.child("routes").unwrap_or(root).at();
         faults.fault(at, "there is no route: nothing would be read").hint("`routes: [{ from: mq/orders, to: live/orders }]`");
@@ -51,6 +60,13 @@ pub(super) fn read<'a>(root: &'a Node, brokers: &Brokers, sources: &mut Sources<
         defaults.finish(faults);
     }
     refuse_shared_names(&routes, faults);
+    if let Some(first) = bound.first()
+        && !routes.iter().any(|route| route.by_kind)
+    {
+        faults
+            .warn(first.at(), "nothing comes to what is bound to the names of events: every route says where its messages go")
+            .hint("a route without `to` sends each domain event to those that are bound to its name");
+    }
     routes
 }
 
@@ -92,12 +108,12 @@ fn one<'a>(
         node,
         ordering,
         destinations,
-        by_default: node.child("to").is_none(),
+        by_kind: node.child("to").is_none(),
         written: fingerprint::canonical(node),
     })
 }
 
-/// The destinations of `to`, or else of `default_to`; their names are told apart.
+/// The destinations of `to`, or else those that the kinds of its events have; their names are told apart.
 fn destinations<'a>(
     node: &'a Node,
     under: Under<'a>,
@@ -105,17 +121,25 @@ fn destinations<'a>(
     brokers: &Brokers,
     faults: &mut Problems,
 ) -> Vec<Destination<'a>> {
-    let Some(to) = node.child("to").or(under.default_to) else {
-        faults
-            .fault(node.at(), "this route has no `to`")
-            .hint("`to: broker/address`, or a `default_to` at the top for all routes without one");
-        return Vec::new();
-    };
-    if to.items().is_empty() {
-        faults.fault(to.at(), "`to` names no destination");
-    }
     let read = |item: &'a Node, faults: &mut Problems| destination::read(item, under.defaults, ordering, brokers, faults);
-    let all: Vec<_> = to.items().iter().filter_map(|item| read(item, faults)).collect();
+    let mut all: Vec<_> = match node.child("to") {
+        Some(to) => {
+            if to.items().is_empty() {
+                faults.fault(to.at(), "`to` names no destination");
+            }
+            to.items().iter().filter_map(|item| read(item, faults)).collect()
+        }
+        None => by_kind(node, under, faults)
+            .into_iter()
+            .filter_map(|(item, emitted)| {
+                let mut destination = read(item, faults)?;
+                destination.emitted = emitted;
+                Some(destination)
+            })
+            .collect(),
+    };
+    // A stable sort: those of one rank stay as they were written.
+    all.sort_by_key(|destination| destination.target.as_ref().map_or(RANK, |target| destination.broker.rank(target)));
     let mut names: HashMap<&str, &Span> = HashMap::new();
     for destination in &all {
         if destination.name.starts_with("dead_letter") {
@@ -130,6 +154,25 @@ fn destinations<'a>(
         }
     }
     all
+}
+
+/// Where the events of a route without a `to` go, by their kind (diator's emitter); true for those of `default_to`.
+fn by_kind<'a>(route: &Node, under: Under<'a>, faults: &mut Problems) -> Vec<(&'a Node, bool)> {
+    let (emitted, handled) = matching::kinds(route);
+    let default_to = under.default_to.filter(|_| emitted).map(Node::items).unwrap_or_default();
+    let bound = if handled { under.bound } else { &[] };
+    if default_to.is_empty() && bound.is_empty() {
+        if under.default_to.is_none() && under.bound.is_empty() {
+            faults
+                .fault(route.at(), "this route has no `to`")
+                .hint("`to: broker/address`, or a `default_to` at the top for all routes without one");
+        } else {
+            faults.fault(route.at(), "this route has no `to`, and none of its types goes anywhere without one").hint(
+                "`notification_event` and `ecst_event` go to `default_to`, `domain_event` to whom `handles` binds to its name",
+            );
+        }
+    }
+    default_to.iter().map(|node| (node, true)).chain(bound.iter().map(|node| (node, false))).collect()
 }
 
 /// Two routes with one name could not be told apart in metrics and dead letters.

@@ -1,10 +1,12 @@
 //! What a plan runs: lanes, rules, fingerprints. Faults and their pages are fixtures: `tests/config/bad`.
 
-use std::{sync::Arc, time::Duration};
+mod by_kind;
+
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::{PipelinePlan, Plan, read};
+use super::{Given, PipelinePlan, Plan, read};
 use crate::{
     envelope::{Bare, Format, Mode, RawMessage},
     route::{DeadLetterTo, Idle, LaneId, NoReceivers, Routed},
@@ -19,7 +21,7 @@ fn plan(text: &str) -> Plan {
 fn try_plan(text: &str) -> (Option<Plan>, Problems) {
     let mut faults = Problems::default();
     let root = written::parse("test.yaml", text, &mut faults).expect("YAML");
-    (read(&root, &mut faults), faults)
+    (read(&root, &Given::default(), &mut faults), faults)
 }
 
 fn messages(faults: &Problems) -> Vec<&str> {
@@ -176,23 +178,6 @@ fn secrets_show_nowhere_in_a_plan() {
     for text in [format!("{plan:?}"), told] {
         assert!(!text.contains("swordfish"), "{text}");
     }
-}
-
-#[test]
-fn a_route_without_to_takes_what_is_emitted_to_brokers() {
-    let mut plan = with_brokers(
-        "default_to: 'live/{message_type}'
-routes: [{ from: mq/events, dead_letter: native, unrouted: ack }]",
-    );
-    let router = &mut plan.pipelines[0].router;
-    let mut batch = Routed::default();
-    for message_type in ["notification_event", "ecst_event", "domain_event"] {
-        let body = format!(r#"{{"message_type":"{message_type}","message_name":"N","message_id":"1","payload":{{}}}}"#);
-        router.admit(RawMessage { body: Bytes::from(body), carrier: Arc::new(Bare) }, 0, &mut batch);
-    }
-    let addresses: Vec<_> = batch.copies.iter().map(|copy| (copy.message, batch.text(&copy.address))).collect();
-    assert_eq!(addresses, [(0, "notification_event"), (1, "ecst_event")]);
-    assert_eq!(batch.idle, [(2, Idle::Unrouted)], "a domain event is for handlers, and none is bound");
 }
 
 #[test]

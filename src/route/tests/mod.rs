@@ -74,7 +74,7 @@ fn destination(lane: u32, address: &str) -> Destination {
 }
 
 fn route(destinations: Vec<Destination>) -> Route {
-    Route { name: "notify".into(), matcher: None, when: None, transform: None, key: None, destinations }
+    Route { name: "notify".into(), matcher: None, by_kind: false, when: None, transform: None, key: None, destinations }
 }
 
 fn router_of(source: SourceContext, routes: Vec<Route>) -> Router {
