@@ -12,6 +12,6 @@ mod tokens;
 
 pub use house::{ListenError, Listeners};
 pub use http::{Body, HttpListener, HttpSettings, Mount, Mounted, Page, Peer, Taken, full};
-pub use same_origin::is_foreign;
+pub use same_origin::{is_asked_by_address, is_foreign};
 pub use server_tls::ServerTls;
 pub use tokens::{Grant, Tokens};

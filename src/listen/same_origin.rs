@@ -36,6 +36,11 @@ pub fn is_foreign(headers: &HeaderMap, peer: Peer, guarded: bool) -> bool {
     !guarded && peer.address.ip().to_canonical().is_loopback() && !is_loopback(name_of(host))
 }
 
+/// Whether `Host` is an address, or a name that nobody else can point elsewhere (`localhost`; RFC 6761, 6.3).
+pub fn is_asked_by_address(headers: &HeaderMap) -> bool {
+    is_loopback(name_of(headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default()))
+}
+
 /// The scheme is not compared: whoever ends TLS in front of this server talks plain to it.
 fn is_same(origin: &str, host: &str) -> bool {
     let (authority, port) = match (origin.strip_prefix("http://"), origin.strip_prefix("https://")) {
