@@ -18,6 +18,7 @@ const LATER: &[(&str, &[&str])] = &[
     ("webhook", &["http", "https"]),
     ("stdio", &["stdio"]),
     ("file", &["file"]),
+    ("schedule", &[]),
     ("handler", &[]),
     ("outbox", &["postgres", "postgresql"]),
 ];

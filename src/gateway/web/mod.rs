@@ -1,15 +1,43 @@
-//! The doors for browsers, mounted on an `http_server`: `/subscribe`, `/ws` and the page at `/`.
+//! The doors for browsers, mounted on an `http_server`: `/ws` (WebSocket), `/subscribe` (Server-Sent Events) and the page at `/`.
 
 use std::sync::Arc;
 
 use super::House;
 use crate::{
-    listen::{HttpListener, Mounted},
-    telemetry::Metrics,
+    listen::{HttpListener, Mount, Mounted, Page},
+    telemetry::{Metrics, Protocol},
 };
+
+mod answer;
+mod asked;
+mod door;
+mod event;
+mod frame;
+mod page;
+mod publish;
+mod socket;
+mod subscribe;
+mod upgrade;
+
+#[cfg(test)]
+mod tests;
+
+use door::{Door, Pace};
 
 /// Mounts them.
 pub(super) fn mount(listener: &Arc<HttpListener>, house: &House, metrics: &Metrics) -> Vec<Mounted> {
-    let _ = (listener, house, metrics.gateway(crate::telemetry::Protocol::WebSocket));
-    Vec::new()
+    mount_at(Pace::default(), listener, house, metrics)
+}
+
+fn mount_at(pace: Pace, listener: &Arc<HttpListener>, house: &House, metrics: &Metrics) -> Vec<Mounted> {
+    let door = |protocol| Arc::new(Door::new(house, listener.address(), metrics.gateway(protocol), pace));
+    let streams: [(&str, Arc<dyn Page>); 2] = [
+        ("/ws", Arc::new(upgrade::Upgrade::new(door(Protocol::WebSocket)))),
+        ("/subscribe", Arc::new(subscribe::Subscribe::new(door(Protocol::Sse)))),
+    ];
+    let files = page::FILES.iter().map(|file| (file.path, Arc::new(*file) as Arc<dyn Page>));
+    let mounted = streams.into_iter().chain(files).map(|(path, page)| listener.mount(Mount::At(path.into()), page));
+    mounted
+        .filter_map(|mounted| mounted.inspect_err(|taken| tracing::error!(%taken, "the gateway is not all there")).ok())
+        .collect()
 }
