@@ -28,11 +28,13 @@ pub use crate::written::{AddressRule, TemplateText};
 pub mod amqp;
 pub mod hub;
 pub mod redis;
+pub mod schedule;
 pub mod standard_webhooks;
 mod tls;
+mod untold;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &hub::KIND];
+pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &hub::KIND, &schedule::KIND];
 
 /// One kind of broker.
 #[derive(Debug)]

@@ -20,6 +20,11 @@ impl Millis {
         Self(Duration::from_millis(millis))
     }
 
+    /// `250ms`, `5s`, `10m`, `7d`; `None` where it is no duration.
+    pub fn read(text: &str) -> Option<Duration> {
+        humantime::parse_duration(text).ok()
+    }
+
     /// So many seconds.
     pub const fn from_secs(secs: u64) -> Self {
         Self(Duration::from_secs(secs))
@@ -45,7 +50,7 @@ impl FromNode for Millis {
             Value::Int(number) => {
                 return node.expected("a duration", Some(&format!("write its unit: `{number}s` or `{number}ms`")), faults);
             }
-            Value::Str(text) => humantime::parse_duration(text).ok(),
+            Value::Str(text) => Self::read(text),
             _ => None,
         };
         match written {

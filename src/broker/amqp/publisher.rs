@@ -1,6 +1,6 @@
 //! One link: a connection that only publishes, and a line for each exchange it publishes to.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -34,6 +34,8 @@ pub(super) struct Link {
     control: Channel,
     exchange: Written,
     lines: HashMap<ShortString, Line>,
+    /// Shared with every answer that holds a message back and is not read yet.
+    holding: Arc<()>,
 }
 
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Link {
     async fn try_open(settings: &Settings, key: &LinkKey, house: &House) -> Result<Self, OpenError> {
         let wire = Wire::dial(settings, house).await?;
         let control = wire.channel().await?;
-        let mut link = Self { wire, control, exchange: Written::Template, lines: HashMap::new() };
+        let mut link = Self { wire, control, exchange: Written::Template, lines: HashMap::new(), holding: Arc::new(()) };
         if !key.part.contains('{') {
             let exchange = ShortString::try_new(&*key.part).map_err(|error| Fault::new(Reason::Unroutable, error.to_string()))?;
             look_at_exchange(&link.control, &exchange).await?;
@@ -86,6 +88,12 @@ impl Link {
         Ok(self.lines.get(exchange))
     }
 
+    /// A message that was held back is sent again only after its answer is read, and answers are read in their order: until then
+    /// nothing else may go, or it would overtake. (The alarm of a broker may end while such answers wait behind an older one.)
+    fn holds_back(&self) -> Option<String> {
+        (Arc::strong_count(&self.holding) > 1).then(|| "messages before it were held back".to_owned())
+    }
+
     fn close_an_idle_line(&mut self) -> bool {
         let idle = self.lines.iter().find(|(_, line)| line.is_idle()).map(|(exchange, _)| exchange.clone());
         idle.is_some_and(|exchange| self.lines.remove(&exchange).is_some())
@@ -95,24 +103,27 @@ impl Link {
 #[async_trait]
 impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
-        if let Some(why) = self.held() {
-            let throttled = vec![Outcome::Throttled { after: None, detail: why }; batch.len()];
-            return Ok(async move { Ok(throttled) }.boxed());
+        if let Some(detail) = self.held().or_else(|| self.holds_back()) {
+            let throttled = vec![Outcome::Throttled { after: None, detail }; batch.len()];
+            return Ok(holding(Arc::clone(&self.holding), async move { Ok(throttled) }).boxed());
         }
         let mut outcomes = vec![Outcome::Unknown(Reason::Link); batch.len()];
         let mut parts: Vec<(Answer, Vec<usize>)> = Vec::with_capacity(1);
+        let mut held_back = false;
         for group in grouped(batch, &mut outcomes) {
             let Group { exchange, messages, places } = group;
             if let Some(line) = self.line(&exchange).await? {
                 parts.push((line.publish(messages).await?, places));
                 continue;
             }
+            held_back = true;
             for place in places {
                 let detail = format!("{LINES_MAX} exchanges are in use already");
                 outcomes[place] = Outcome::Throttled { after: None, detail };
             }
         }
-        Ok(gather(outcomes, parts).boxed())
+        let answers = gather(outcomes, parts);
+        Ok(if held_back { holding(Arc::clone(&self.holding), answers).boxed() } else { answers.boxed() })
     }
 
     fn held(&self) -> Option<String> {
@@ -148,6 +159,13 @@ impl Publisher for Link {
         let _ = timeout(CLOSE_TIME, flushed).await;
         wire.close().await;
     }
+}
+
+/// The answers, which hold back what comes after them until they are read.
+async fn holding(held: Arc<()>, answers: impl Future<Output = Result<Vec<Outcome>, LinkDown>>) -> Result<Vec<Outcome>, LinkDown> {
+    let answers = answers.await;
+    drop(held);
+    answers
 }
 
 /// The batch by exchange, in order within each; what cannot be published has its outcome at once.

@@ -9,9 +9,9 @@ use redis::{Cmd, PushKind, Value};
 
 use super::{answers, carrier::Heard, stream::LATE, wire::Wire};
 use crate::{
-    broker::{Ended, OpenError, Source, SourceError},
+    broker::{Ended, OpenError, Source, SourceError, untold::alongside},
     envelope::RawMessage,
-    intake::{FeedEnd, Intake, Offers, Receipts},
+    intake::{Intake, Offers},
     outcome::Reason,
 };
 
@@ -114,31 +114,6 @@ impl Source for PubSubSource {
         let (offers, receipts) = intake.open();
         let reading = self.read(offers, &intake);
         alongside(reading, receipts).await
-    }
-}
-
-/// Runs a reader beside the receipts of a source that has nobody to tell: they only say when all is settled.
-pub(super) async fn alongside(
-    reading: impl Future<Output = Result<(), SourceError>>,
-    mut receipts: Receipts,
-) -> Result<Ended, SourceError> {
-    let settling = async {
-        loop {
-            match receipts.next().await {
-                Ok(_) => {}
-                Err(FeedEnd::Drained) => return Ok(Ended::Drained),
-                Err(FeedEnd::Abandoned) => return Ok(Ended::Abandoned),
-            }
-        }
-    };
-    tokio::pin!(reading, settling);
-    tokio::select! {
-        biased;
-        ended = &mut settling => ended,
-        read = &mut reading => match read {
-            Ok(()) => settling.await,
-            Err(error) => Err(error),
-        },
     }
 }
 

@@ -12,14 +12,14 @@ use super::{
     group::last_generated,
     nodes,
     origin::{RedisOrigin, What},
-    pubsub::{Listening, alongside},
+    pubsub::Listening,
     settings::Settings,
     stream::{LATE, entries, entry_id},
     target::{Channel, Options},
     wire::Connection,
 };
 use crate::{
-    broker::{Ended, House, OpenError, Source, SourceError, Target},
+    broker::{Ended, House, OpenError, Source, SourceError, Target, untold::alongside},
     intake::{Intake, Offers},
     outcome::Reason,
 };

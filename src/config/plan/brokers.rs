@@ -18,7 +18,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("webhook", &["http", "https"]),
     ("stdio", &["stdio"]),
     ("file", &["file"]),
-    ("schedule", &[]),
     ("handler", &[]),
     ("outbox", &["postgres", "postgresql"]),
 ];

@@ -198,6 +198,8 @@ fn every_kind_has_a_stand() {
         };
     }
     for_every_kind!(name);
-    let missing: Vec<_> = KINDS.iter().map(|kind| kind.name).filter(|name| !stands.contains(name)).collect();
+    // A kind without places cannot be filled or looked into: it has tests of its own.
+    let placed = KINDS.iter().filter(|kind| kind.promises.places);
+    let missing: Vec<_> = placed.map(|kind| kind.name).filter(|name| !stands.contains(name)).collect();
     assert_eq!(missing, Vec::<&str>::new());
 }
