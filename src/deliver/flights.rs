@@ -16,10 +16,13 @@ pub(super) struct Flight {
     pub(super) confirms: Confirms,
     pub(super) sent: Instant,
     pub(super) deadline: Instant,
+    /// Its messages are timed and answered one by one ([`crate::broker::Publisher::times_each`]).
+    pub(super) timed_each: bool,
 }
 
-/// All of them, in the order of sending: from the oldest unanswered one on, everything is unknown when a link dies. Answers are taken
-/// as they come, those of the oldest first: a webhook that hangs must not keep from the others that theirs were delivered.
+/// All of them, in the order of sending. Answers are taken in that order: from the oldest unanswered one on, everything is unknown
+/// when a link dies, and repeats as a whole. Only where each message is timed by itself they are taken as they come: there is no link
+/// to die, and a webhook that hangs must not keep from the others that theirs were delivered.
 #[derive(Default)]
 pub(super) struct Flights {
     queue: VecDeque<Flight>,
@@ -60,10 +63,13 @@ impl Flights {
         self.queue.front()
     }
 
-    /// The answers to the oldest that has any. Cancel-safe. Waits for ever while nothing flies.
+    /// The answers to the oldest; of those that are timed each, to the oldest that has any. Cancel-safe. Waits for ever while nothing flies.
     pub(super) async fn answers(&mut self) -> (Flight, Result<Vec<Outcome>, LinkDown>) {
         poll_fn(|context| {
             for place in 0..self.queue.len() {
+                if place > 0 && !self.queue[place].timed_each {
+                    break;
+                }
                 if let Poll::Ready(answers) = self.queue[place].confirms.poll_unpin(context)
                     && let Some(flight) = self.queue.remove(place)
                 {

@@ -270,6 +270,16 @@ async fn silence_beyond_the_timeout_ends_the_link() {
 }
 
 #[tokio::test]
+async fn an_answer_behind_a_silent_one_is_not_believed_when_the_link_dies() {
+    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Silence, delivered]));
+    let _first = rig.append(&["a1"]).await;
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let _second = rig.append(&["a2"]).await;
+    rig.settled().await;
+    assert_eq!(rig.seen(), ["open", "a1", "a2", "open", "a1", "a2"], "a2 repeats: else a1 would come after it and nothing follow");
+}
+
+#[tokio::test]
 async fn a_refused_message_parks_its_key_and_nobody_elses() {
     let rules = DeliveryRules {
         backoff: Backoff { initial: Duration::from_millis(100), max: Duration::from_secs(1), jitter: false },

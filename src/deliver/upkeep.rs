@@ -61,11 +61,12 @@ impl LinkWorker {
                 self.rendered = sent.rendered;
                 match sent.result {
                     Ok(confirms) => {
+                        let timed_each = sent.publisher.times_each();
                         let was = std::mem::replace(&mut self.line, Line::Up { publisher: sent.publisher, heard: now });
                         if let Line::Sending { future, parcel, sent, deadline } = was {
                             // It holds the parcel, too: the flight must be its only owner.
                             drop(future);
-                            self.flights.push(Flight { parcel, confirms, sent, deadline });
+                            self.flights.push(Flight { parcel, confirms, sent, deadline, timed_each });
                         }
                     }
                     Err(down) => self.link_died(None, &down, now),
