@@ -88,10 +88,16 @@ impl Bridge {
         Ok(bridge)
     }
 
-    /// Runs until asked to stop. `reload` answers the plan that the configuration makes now, or `None` after it has told why there
+    /// Runs until asked to stop, or until every source has come to its end (`cat events | rialto run`) and nobody can come in by the
+    /// gateway. `reload` answers the plan that the configuration makes now, or `None` after it has told why there
     /// is none: then nothing changes.
     pub async fn run(mut self, mut asked: mpsc::Receiver<Asked>, mut reload: impl FnMut() -> Option<Plan>) -> Stopped {
-        while let Some(Asked::Reload) = asked.recv().await {
+        loop {
+            let asked = tokio::select! {
+                asked = asked.recv() => asked,
+                () = self.finished() => None,
+            };
+            let Some(Asked::Reload) = asked else { break };
             let plan = reload();
             self.house.metrics.reloaded(plan.is_some(), SystemTime::now());
             if let Some(plan) = plan {
@@ -108,6 +114,16 @@ impl Bridge {
                 stopped
             }
             code = second(&mut asked) => Stopped::Forced(code),
+        }
+    }
+
+    /// Completes when there is nothing left to do and nothing can come.
+    async fn finished(&self) {
+        if self.gateway.is_some() || self.running.is_empty() {
+            return std::future::pending().await;
+        }
+        for running in self.running.values() {
+            running.pipeline.finished().await;
         }
     }
 

@@ -27,14 +27,16 @@ pub use crate::written::{AddressRule, TemplateText};
 
 pub mod amqp;
 pub mod hub;
+mod lines;
 pub mod redis;
 pub mod schedule;
 pub mod standard_webhooks;
+pub mod stdio;
 mod tls;
 mod untold;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &hub::KIND, &schedule::KIND];
+pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
 
 /// One kind of broker.
 #[derive(Debug)]
@@ -264,6 +266,9 @@ pub enum Ended {
     Drained,
     /// A message was abandoned: what was settled is told, the rest comes again.
     Abandoned,
+    /// What is read has come to its end for good (the last line of a file or of standard input), and all of it was settled: there is
+    /// nothing to open again.
+    Finished,
 }
 
 /// An incarnation broke; the pipeline reopens it.

@@ -67,6 +67,7 @@ enum Order {
 pub struct Pipeline {
     name: Arc<str>,
     order: signal::Sender<Order>,
+    finished: signal::Receiver<bool>,
     thread: thread::JoinHandle<()>,
 }
 
@@ -77,9 +78,13 @@ impl Pipeline {
     /// Starts its thread.
     pub fn start(spec: PipelineSpec, beat: Beat) -> std::io::Result<Self> {
         let (order, orders) = signal::channel(Order::Run);
+        let (finish, finished) = signal::channel(false);
         let name = Arc::clone(&spec.source);
-        let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || run(&spec, &beat, &orders))?;
-        Ok(Self { name, order, thread })
+        let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
+            let in_order = run(&spec, &beat, &orders);
+            finish.send_replace(in_order && *orders.borrow() == Order::Run);
+        })?;
+        Ok(Self { name, order, finished, thread })
     }
 
     /// The source's name.
@@ -97,21 +102,28 @@ impl Pipeline {
         self.order.send_replace(Order::Stop);
     }
 
+    /// Completes when what its source reads has come to its end and all of it is delivered; never where it is told to end. Cancel-safe.
+    pub async fn finished(&self) {
+        if self.finished.clone().wait_for(|finished| *finished).await.is_err() {
+            std::future::pending().await
+        }
+    }
+
     /// True once its thread has ended.
     pub fn ended(&self) -> bool {
         self.thread.is_finished()
     }
 }
 
-/// Incarnation after incarnation, until one ends in order.
-fn run(spec: &PipelineSpec, beat: &Beat, orders: &signal::Receiver<Order>) {
+/// Incarnation after incarnation, until one ends in order; false where there is no runtime for one, or an order came between two.
+fn run(spec: &PipelineSpec, beat: &Beat, orders: &signal::Receiver<Order>) -> bool {
     loop {
         // A new runtime each time: what a panic left half done on the old one goes with it.
         let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => {
                 error!(source = %spec.source, %error, "no runtime for the pipeline");
-                return;
+                return false;
             }
         };
         let orders = orders.clone();
@@ -119,7 +131,7 @@ fn run(spec: &PipelineSpec, beat: &Beat, orders: &signal::Receiver<Order>) {
         match runtime.block_on(life) {
             Ok(Ok(())) => {
                 info!(source = %spec.source, "pipeline stopped");
-                return;
+                return true;
             }
             Ok(Err(panicked)) => error!(source = %spec.source, task = panicked.0, "a task panicked; the pipeline starts again"),
             Err(_) => error!(source = %spec.source, "the pipeline panicked and starts again"),
@@ -131,7 +143,7 @@ fn run(spec: &PipelineSpec, beat: &Beat, orders: &signal::Receiver<Order>) {
             thread::sleep(Duration::from_millis(50));
         }
         if *orders.borrow() != Order::Run {
-            return;
+            return false;
         }
     }
 }

@@ -79,7 +79,7 @@ impl Supervisor {
         }
     }
 
-    /// Runs until ordered to drain or stop, and the source has drained or was stopped.
+    /// Runs until ordered to drain or stop, and the source has drained or was stopped; or until what it reads has come to its end.
     pub(super) async fn run(mut self) {
         self.metrics.state(SourceState::Reconnecting);
         loop {
@@ -97,6 +97,7 @@ impl Supervisor {
             }
             match over {
                 Over::Ordered => return,
+                Over::Ended(Ok(Ended::Finished)) => return self.finished(),
                 Over::Paused => self.wait_for_lanes().await,
                 Over::Ended(ended) => self.ended(ended).await,
             }
@@ -152,10 +153,15 @@ impl Supervisor {
         }
     }
 
+    fn finished(&self) {
+        self.metrics.state(SourceState::Finished);
+        info!(source = %self.name, from = %self.origin.display(), "source has come to its end");
+    }
+
     async fn ended(&mut self, ended: Result<Ended, (Reason, String)>) {
         self.metrics.state(SourceState::Reconnecting);
         let broken = match ended {
-            Ok(Ended::Drained | Ended::Abandoned) => false,
+            Ok(_) => false,
             Err((reason, error)) => {
                 self.broker.up(false);
                 if self.attempts == 0 {

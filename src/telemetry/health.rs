@@ -138,7 +138,8 @@ impl Health {
         let mut checks = self.connected();
         checks.extend(self.stalled());
         checks.extend(self.metrics.sources().into_iter().map(|(name, state)| {
-            let fault = (!matches!(state, SourceState::Running | SourceState::Standby)).then(|| state.as_str().into());
+            let fault = (!matches!(state, SourceState::Running | SourceState::Standby | SourceState::Finished))
+                .then(|| state.as_str().into());
             Check { name: format!("source {name}"), fault }
         }));
         checks

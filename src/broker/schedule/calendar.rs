@@ -103,11 +103,17 @@ mod tests {
     fn cron_follows_its_time_zone_over_both_changes() {
         let fixed = cron("30 2 * * *", "Europe/Berlin");
         // 29 March 2026: 02:00 to 03:00 does not exist.
-        assert_eq!(due(&fixed, "2026-03-28T00:00:00Z", 3), ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]);
+        assert_eq!(
+            due(&fixed, "2026-03-28T00:00:00Z", 3),
+            ["2026-03-28T01:30:00Z", "2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"]
+        );
         // 25 October 2026: 02:00 to 03:00 comes twice.
         assert_eq!(due(&fixed, "2026-10-24T12:00:00Z", 2), ["2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]);
         let quarter = cron("*/30 * * * *", "Europe/Berlin");
-        assert_eq!(due(&quarter, "2026-10-25T00:15:00Z", 3), ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"]);
+        assert_eq!(
+            due(&quarter, "2026-10-25T00:15:00Z", 3),
+            ["2026-10-25T00:30:00Z", "2026-10-25T01:00:00Z", "2026-10-25T01:30:00Z"]
+        );
         assert_eq!(due(&cron("0 9 * * 1-5", "UTC"), "2026-11-20T10:00:00Z", 1), ["2026-11-23T09:00:00Z"]);
         assert_eq!(due(&cron("@daily", "UTC"), "2026-11-20T10:00:00Z", 1), ["2026-11-21T00:00:00Z"]);
     }

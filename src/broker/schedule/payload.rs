@@ -203,7 +203,10 @@ mod tests {
     #[test]
     fn yaml_becomes_json_with_its_words_put_in() {
         let cases = [
-            ("{ at: '{time}', of: ['{instance}', 1, 2.50, true, ~] }", r#"{"at":"2023-03-07T09:26:02.588Z","of":["a",1,2.50,true,null]}"#),
+            (
+                "{ at: '{time}', of: ['{instance}', 1, 2.50, true, ~] }",
+                r#"{"at":"2023-03-07T09:26:02.588Z","of":["a",1,2.50,true,null]}"#,
+            ),
             ("'{source} of {name}: {{{instance}}}'", r#""beat of rialto: {a}""#),
             ("17", "17"),
             ("0x1F", "31"),

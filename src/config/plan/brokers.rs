@@ -16,7 +16,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("service_bus", &["servicebus", "sb"]),
     ("http_server", &[]),
     ("webhook", &["http", "https"]),
-    ("stdio", &["stdio"]),
     ("file", &["file"]),
     ("handler", &[]),
     ("outbox", &["postgres", "postgresql"]),

@@ -172,11 +172,13 @@ pub enum SourceState {
     Blocked,
     /// Not connected.
     Reconnecting,
+    /// What it read has come to its end.
+    Finished,
 }
 
 impl SourceState {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 5] = [Self::Running, Self::Standby, Self::Paused, Self::Blocked, Self::Reconnecting];
+    pub const ALL: [Self; 6] = [Self::Running, Self::Standby, Self::Paused, Self::Blocked, Self::Reconnecting, Self::Finished];
 
     /// The label's value.
     pub const fn as_str(self) -> &'static str {
@@ -186,6 +188,7 @@ impl SourceState {
             Self::Paused => "paused",
             Self::Blocked => "blocked",
             Self::Reconnecting => "reconnecting",
+            Self::Finished => "finished",
         }
     }
 }

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 mod codes;
 mod events;
+mod pipes;
 mod probes;
 mod redrive;
 mod reload;
