@@ -109,7 +109,9 @@ impl Bridge {
         tokio::select! {
             stopped = self.drain() => {
                 // Last: until now the doors answered whoever waits for what was taken.
-                drop(self.gateway.take());
+                if let Some(gateway) = self.gateway.take() {
+                    gateway.close().await;
+                }
                 self.house.listeners.close();
                 stopped
             }

@@ -4,6 +4,7 @@ mod amqp;
 mod cli;
 mod config;
 mod conformance;
+mod gateway;
 mod redis;
 mod support;
 mod tidy;

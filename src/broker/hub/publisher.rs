@@ -11,18 +11,12 @@ use std::{
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::{
-    FutureExt,
-    future::{BoxFuture, join_all},
-    poll,
-};
-use tokio::task::coop;
+use futures_util::FutureExt;
 
 use crate::{
     broker::{Confirms, Outgoing, Publisher},
-    envelope::RawMessage,
     intake::Unanswered,
-    live::hub::{Hub, MESSAGE_BYTES_MAX, Reader, event},
+    live::hub::{Hub, MESSAGE_BYTES_MAX, Round, event},
     outcome::{LinkDown, Outcome, Proof, Reason, Refusal, Verdict},
 };
 
@@ -34,17 +28,6 @@ pub(super) struct HubPublisher {
     waiting: Arc<AtomicUsize>,
 }
 
-/// Messages of a batch for one source.
-struct Call {
-    reader: Reader,
-    /// Their places in the batch.
-    places: Vec<usize>,
-    messages: Vec<RawMessage>,
-}
-
-/// The answer to a call, and whose it is.
-type Answer = BoxFuture<'static, (Vec<usize>, Result<Vec<Verdict>, Unanswered>)>;
-
 impl HubPublisher {
     /// A link into `hub`.
     pub(super) fn new(hub: Hub) -> Self {
@@ -52,7 +35,7 @@ impl HubPublisher {
     }
 
     /// Publishes one message and notes which sources must hear it.
-    fn publish(&self, place: usize, out: &Outgoing<'_>, calls: &mut Vec<Call>) -> Outcome {
+    fn publish(&self, place: usize, out: &Outgoing<'_>, round: &mut Round) -> Outcome {
         if out.body.len() > MESSAGE_BYTES_MAX {
             let detail = format!("{} bytes are more than the hub takes, {MESSAGE_BYTES_MAX}", out.body.len());
             return Outcome::Refused(Refusal::new(Reason::TooLarge, detail));
@@ -63,44 +46,30 @@ impl HubPublisher {
         let receivers = heard.receivers + readers.len() as u64;
         if !readers.is_empty() {
             let message = event(&channel, &body, out.message.hops().saturating_add(1));
-            for reader in readers {
-                note(calls, reader, place, message.clone());
-            }
+            round.add(place, readers, &message);
         }
         Outcome::Delivered(Proof::Receivers(receivers))
-    }
-}
-
-fn note(calls: &mut Vec<Call>, reader: Reader, place: usize, message: RawMessage) {
-    if let Some(call) = calls.iter_mut().find(|call| call.reader.id == reader.id) {
-        call.places.push(place);
-        call.messages.push(message);
-    } else {
-        calls.push(Call { reader, places: vec![place], messages: vec![message] });
     }
 }
 
 #[async_trait]
 impl Publisher for HubPublisher {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
-        let mut calls = Vec::new();
+        let mut round = Round::default();
         let mut outcomes = Vec::with_capacity(batch.len());
         for (place, out) in batch.iter().enumerate() {
-            outcomes.push(self.publish(place, out, &mut calls));
+            outcomes.push(self.publish(place, out, &mut round));
         }
-        if calls.is_empty() {
+        if round.is_empty() {
             return Ok(ready(Ok(outcomes)).boxed());
         }
         let waits = Waits::begin(&self.waiting);
-        let mut answers = Vec::with_capacity(calls.len());
-        for call in calls {
-            answers.push(start(call).await);
-        }
+        let judged = round.call().await;
         Ok(Box::pin(async move {
-            let answers = join_all(answers).await;
+            let judged = judged.await;
             drop(waits);
-            for (places, answer) in answers {
-                judge(&mut outcomes, &places, answer);
+            for (place, verdict) in judged {
+                judge(&mut outcomes[place], verdict);
             }
             Ok(outcomes)
         }))
@@ -119,33 +88,15 @@ impl Publisher for HubPublisher {
     async fn close(self: Box<Self>) {}
 }
 
-/// Fixes a call's place in the source's queue: its first poll, without a task's budget that could delay it, puts it there before what
-/// a later `send` calls.
-async fn start(Call { reader, places, messages }: Call) -> Answer {
-    let call = async move { (places, reader.caller.call(messages).await) };
-    let mut call: Answer = Box::pin(coop::unconstrained(call));
-    match poll!(&mut call) {
-        std::task::Poll::Ready(answer) => ready(answer).boxed(),
-        std::task::Poll::Pending => call,
-    }
-}
-
-/// What a source made of its messages. One that no route of it wants is delivered all the same: the ring has it.
-fn judge(outcomes: &mut [Outcome], places: &[usize], answer: Result<Vec<Verdict>, Unanswered>) {
-    let Ok(verdicts) = answer else {
-        for place in places {
-            outcomes[*place] = Outcome::Unknown(Reason::Link);
-        }
-        return;
-    };
-    for (place, verdict) in places.iter().zip(verdicts) {
-        if let Verdict::Rejected(refusal) = verdict
-            && refusal.reason != Reason::Unrouted
-            && matches!(outcomes[*place], Outcome::Delivered(_))
-        {
+/// What a source made of a message. One that no route of it wants is delivered all the same: the ring has it.
+fn judge(outcome: &mut Outcome, verdict: Result<Verdict, Unanswered>) {
+    match verdict {
+        Ok(Verdict::Rejected(refusal)) if refusal.reason != Reason::Unrouted && matches!(outcome, Outcome::Delivered(_)) => {
             let detail = format!("a source that reads the channel refused it: {refusal}");
-            outcomes[*place] = Outcome::Refused(Refusal::new(Reason::Final, detail));
+            *outcome = Outcome::Refused(Refusal::new(Reason::Final, detail));
         }
+        Ok(_) => {}
+        Err(Unanswered) => *outcome = Outcome::Unknown(Reason::Link),
     }
 }
 

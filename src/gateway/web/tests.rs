@@ -5,7 +5,6 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
-    sync::Semaphore,
     time::timeout,
 };
 use tokio_tungstenite::{
@@ -15,7 +14,7 @@ use tokio_tungstenite::{
 
 use super::{door::Pace, mount_at};
 use crate::{
-    gateway::House,
+    gateway::{House, Settings},
     listen::{HttpSettings, Listeners, Mounted, Tokens},
     live::hub::Hub,
     telemetry::Metrics,
@@ -59,8 +58,8 @@ impl Opening {
         let (hub, metrics, listeners) = (Hub::new(EPOCH), Metrics::new(), Listeners::default());
         let settings = HttpSettings { address: "127.0.0.1:0".parse().unwrap(), tls: None, connections_max: 10_000 };
         let listener = listeners.http(&"http".into(), settings).unwrap();
-        let places = Arc::new(Semaphore::new(self.clients));
-        let house = House { hub: hub.clone(), tokens: self.tokens, buffer: self.buffer, places };
+        let settings = Settings { resp: None, http: None, tokens: self.tokens, buffer: self.buffer, clients: self.clients };
+        let house = House::new(&settings, &hub);
         let mounted = mount_at(self.pace, &listener, &house, &metrics);
         Doors { hub, metrics, address: listener.address(), listeners, _mounted: mounted }
     }

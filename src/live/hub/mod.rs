@@ -20,14 +20,16 @@ mod index;
 mod outbox;
 mod readers;
 mod ring;
+mod round;
 
 #[cfg(test)]
 mod tests;
 
 pub use event::event;
 pub use glob::matches;
-pub use outbox::{Delivery, Overflowed, Subscriber};
+pub use outbox::{Delivery, Overflowed, Subscriber, TooMuch};
 pub use readers::{Reader, Reading};
+pub use round::{Judged, Round};
 
 use index::Index;
 use outbox::Outbox;
@@ -63,6 +65,12 @@ pub enum Topic {
 }
 
 impl Topic {
+    /// The channel's name, or the glob.
+    pub fn name(&self) -> &Bytes {
+        let (Self::Channel(name) | Self::Pattern(name)) = self;
+        name
+    }
+
     /// Whether a message on `channel` is for who listens to this.
     pub fn takes(&self, channel: &[u8]) -> bool {
         match self {
@@ -182,13 +190,29 @@ impl Hub {
         Reading::new(self.clone(), id)
     }
 
-    /// Channels somebody is subscribed to, with how many, and the number of patterns (`PUBSUB`, metrics).
+    /// Subscriptions: a client with two counts twice.
     pub fn subscriptions(&self) -> usize {
         self.space().index.len()
     }
 
-    fn add(&self, topic: Topic, outbox: &Arc<Outbox>) -> bool {
-        self.space().index.add(topic, outbox)
+    /// Patterns that somebody listens to, each once (`PUBSUB NUMPAT`).
+    pub fn patterns(&self) -> usize {
+        self.space().index.patterns()
+    }
+
+    /// Who listens to exactly this channel, patterns left aside (`PUBSUB NUMSUB`).
+    pub fn listeners(&self, channel: &[u8]) -> usize {
+        self.space().index.listeners(channel)
+    }
+
+    /// At most `count` of the channels that somebody listens to, patterns left aside, as far as `glob` matches them
+    /// (`PUBSUB CHANNELS`).
+    pub fn channels(&self, glob: Option<&[u8]>, count: usize) -> Vec<Bytes> {
+        self.space().index.channels(glob).take(count).cloned().collect()
+    }
+
+    fn add(&self, topic: Topic, outbox: &Arc<Outbox>) {
+        self.space().index.add(topic, outbox);
     }
 
     /// Adds a subscription and puts into its buffer what the ring still has of it after `since`, in one step: nothing is missed and

@@ -13,6 +13,18 @@ use super::{Gap, Hub, Published, Seq, Topic};
 /// What a message takes in a buffer beside its bytes.
 const OVERHEAD: usize = 64;
 
+/// A buffer that once held more than this gives its memory back when it is empty.
+const KEPT: usize = 64;
+
+/// Topics of one subscriber.
+const TOPICS_MAX: usize = 10_000;
+
+/// The name of a topic, in bytes.
+const TOPIC_BYTES_MAX: usize = 4096;
+
+/// The names of all topics of one subscriber, in bytes.
+const TOPICS_BYTES_MAX: usize = 1 << 20;
+
 /// A message for one subscriber, and what it was subscribed to.
 #[derive(Debug, Clone)]
 pub struct Delivery {
@@ -27,11 +39,24 @@ pub struct Delivery {
 #[error("the client reads too slowly: its buffer is full")]
 pub struct Overflowed;
 
+/// A subscriber that asks for more than one may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TooMuch {
+    /// A channel or pattern is too long.
+    #[error("a channel or pattern has at most {TOPIC_BYTES_MAX} bytes")]
+    Name,
+    /// Too many of them, or all of them together are too long.
+    #[error("a client has at most {TOPICS_MAX} subscriptions, with {TOPICS_BYTES_MAX} bytes in all")]
+    Topics,
+}
+
 /// Somebody who listens. Dropped, all its subscriptions end.
 pub struct Subscriber {
     hub: Hub,
     outbox: Arc<Outbox>,
     topics: BTreeSet<Topic>,
+    /// Bytes of the names in `topics`.
+    bytes: usize,
 }
 
 /// The buffer that publishers fill.
@@ -56,7 +81,9 @@ impl Outbox {
         if queue.overflowed {
             return;
         }
-        if queue.bytes + size > self.buffer_max && !queue.waiting.is_empty() {
+        let first = queue.waiting.is_empty();
+        let full = queue.bytes + size > self.buffer_max && !first;
+        if full {
             // What waits is of no use any more: the connection ends.
             *queue = Queue { overflowed: true, ..Queue::default() };
         } else {
@@ -64,7 +91,10 @@ impl Outbox {
             queue.waiting.push_back(Delivery { message: Arc::clone(message), topic: topic.clone() });
         }
         drop(queue);
-        self.filled.notify_one();
+        // Whoever takes, takes everything: only the first that waits has to wake it.
+        if first || full {
+            self.filled.notify_one();
+        }
     }
 
     fn queue(&self) -> MutexGuard<'_, Queue> {
@@ -75,22 +105,49 @@ impl Outbox {
 impl Subscriber {
     pub(super) fn new(hub: Hub, id: u64, buffer_max: usize) -> Self {
         let outbox = Outbox { id, buffer_max, queue: Mutex::default(), filled: Notify::new() };
-        Self { hub, outbox: Arc::new(outbox), topics: BTreeSet::new() }
+        Self { hub, outbox: Arc::new(outbox), topics: BTreeSet::new(), bytes: 0 }
+    }
+
+    /// Whether one more topic is within what a client may have. Doors ask before they subscribe for a client.
+    pub fn has_room_for(&self, topic: &Topic) -> Result<(), TooMuch> {
+        let bytes = topic.name().len();
+        if bytes > TOPIC_BYTES_MAX {
+            return Err(TooMuch::Name);
+        }
+        let more = self.topics.len() >= TOPICS_MAX || self.bytes + bytes > TOPICS_BYTES_MAX;
+        if more && !self.topics.contains(topic) { Err(TooMuch::Topics) } else { Ok(()) }
     }
 
     /// Listens from now on; false where it did already.
     pub fn subscribe(&mut self, topic: Topic) -> bool {
-        self.topics.insert(topic.clone()) && self.hub.add(topic, &self.outbox)
+        let new = self.note(&topic);
+        if new {
+            self.hub.add(topic, &self.outbox);
+        }
+        new
     }
 
     /// Listens from after `since` on, as far as the ring reaches; answers the hole where it does not reach. Once for a topic.
     pub fn subscribe_since(&mut self, topic: Topic, since: Seq) -> Option<Gap> {
-        if self.topics.insert(topic.clone()) { self.hub.add_since(topic, &self.outbox, since) } else { None }
+        if self.note(&topic) { self.hub.add_since(topic, &self.outbox, since) } else { None }
+    }
+
+    fn note(&mut self, topic: &Topic) -> bool {
+        let new = self.topics.insert(topic.clone());
+        if new {
+            self.bytes += topic.name().len();
+        }
+        new
     }
 
     /// Listens no more; false where it did not.
     pub fn unsubscribe(&mut self, topic: &Topic) -> bool {
-        self.topics.remove(topic) && self.hub.remove(topic, &self.outbox)
+        let was = self.topics.remove(topic);
+        if was {
+            self.bytes -= topic.name().len();
+            self.hub.remove(topic, &self.outbox);
+        }
+        was
     }
 
     /// What it listens to, in order.
@@ -100,6 +157,13 @@ impl Subscriber {
 
     /// Everything that waits, at least one; waits while there is nothing. Cancel-safe.
     pub async fn next(&mut self) -> Result<VecDeque<Delivery>, Overflowed> {
+        let mut taken = VecDeque::new();
+        self.next_into(&mut taken).await?;
+        Ok(taken)
+    }
+
+    /// The same into an empty queue of the caller's, whose memory is used again. Cancel-safe.
+    pub async fn next_into(&self, into: &mut VecDeque<Delivery>) -> Result<(), Overflowed> {
         loop {
             let filled = self.outbox.filled.notified();
             {
@@ -108,9 +172,24 @@ impl Subscriber {
                     return Err(Overflowed);
                 }
                 if !queue.waiting.is_empty() {
+                    if into.capacity() > KEPT {
+                        into.shrink_to(KEPT.max(2 * queue.waiting.len()));
+                    }
                     queue.bytes = 0;
-                    return Ok(std::mem::take(&mut queue.waiting));
+                    std::mem::swap(&mut queue.waiting, into);
+                    return Ok(());
                 }
+            }
+            filled.await;
+        }
+    }
+
+    /// Waits until it has become too slow; for who cannot take more just now. Cancel-safe.
+    pub async fn overflowed(&self) -> Overflowed {
+        loop {
+            let filled = self.outbox.filled.notified();
+            if self.outbox.queue().overflowed {
+                return Overflowed;
             }
             filled.await;
         }

@@ -55,3 +55,64 @@ async fn a_slow_subscriber_is_cut_off_and_others_are_not() {
     assert_eq!(slow.next().await.unwrap_err(), Overflowed);
     assert_eq!(quick.next().await.unwrap().len(), 10);
 }
+
+/// The index looks only at patterns whose beginning fits; trying every pattern must find the same.
+#[test]
+fn the_index_finds_what_trying_every_pattern_finds() {
+    use proptest::{collection::vec, prelude::*, sample::select};
+    let text = |letters: &'static [u8], longest| vec(select(letters.to_vec()), 0..=longest);
+    proptest!(|(globs in vec(text(b"aab*?[\\-]", 6), 1..30), channels in vec(text(b"ab-]", 6), 1..10))| {
+        let hub = Hub::new(7);
+        let mut subscriber = hub.subscriber(1 << 20);
+        for glob in &globs {
+            subscriber.subscribe(Topic::Pattern(glob.clone().into()));
+        }
+        for channel in &channels {
+            let due = subscriber.topics().iter().filter(|topic| topic.takes(channel)).count();
+            let heard = hub.publish(channel.clone().into(), Bytes::new(), "");
+            prop_assert_eq!(heard.receivers, due as u64, "{:?}", channel);
+        }
+        for glob in &globs {
+            subscriber.unsubscribe(&Topic::Pattern(glob.clone().into()));
+        }
+        prop_assert_eq!((hub.subscriptions(), hub.patterns()), (0, 0));
+    });
+}
+
+#[test]
+fn only_the_empty_glob_matches_the_empty_channel() {
+    assert!(matches(b"", b"") && !matches(b"*", b"") && matches(b"*", b"a") && matches(b"a*", b"a"));
+}
+
+/// Who missed more than the ring holds is told where the hole is.
+#[tokio::test]
+async fn the_ring_forgets_the_oldest_and_says_so() {
+    let hub = Hub::new(7);
+    for _ in 0..20 {
+        hub.publish("c".into(), vec![b'x'; 1 << 20].into(), "");
+    }
+    let mut back = hub.subscriber(64 << 20);
+    let gap = back.subscribe_since(pattern("*"), Seq { epoch: 7, number: 1 }).expect("a hole");
+    let kept = back.next().await.unwrap().len() as u64;
+    assert_eq!((gap.from.number, gap.to.number), (2, 20 - kept));
+    assert!((14..=16).contains(&kept), "{kept} MiB kept");
+}
+
+#[test]
+fn a_subscriber_has_bounds() {
+    let hub = Hub::new(7);
+    let mut subscriber = hub.subscriber(1 << 20);
+    assert_eq!(subscriber.has_room_for(&Topic::Channel(vec![b'x'; 4097].into())), Err(TooMuch::Name));
+    for number in 0..256_u32 {
+        let mut name = vec![b'x'; 4096];
+        name[..4].copy_from_slice(&number.to_be_bytes());
+        let topic = Topic::Channel(name.into());
+        assert_eq!(subscriber.has_room_for(&topic), Ok(()));
+        subscriber.subscribe(topic);
+    }
+    assert_eq!(subscriber.has_room_for(&Topic::Channel("y".into())), Err(TooMuch::Topics));
+    let known = subscriber.topics().first().expect("a topic").clone();
+    assert_eq!(subscriber.has_room_for(&known), Ok(()), "it has this one already");
+    subscriber.unsubscribe(&known);
+    assert_eq!(subscriber.has_room_for(&Topic::Channel("y".into())), Ok(()));
+}

@@ -10,7 +10,7 @@ const TABLE: &[(&str, &[&str])] = &[
     ("intake", &["envelope", "outcome", "telemetry"]),
     ("journal", &["envelope", "route", "intake", "outcome", "telemetry"]),
     ("broker", &["envelope", "intake", "listen", "live", "outcome", "written", "telemetry"]),
-    ("live", &["envelope", "intake", "telemetry"]),
+    ("live", &["envelope", "intake", "outcome", "telemetry"]),
     ("listen", &["telemetry"]),
     ("gateway", &["envelope", "intake", "listen", "live", "outcome", "telemetry"]),
     ("pipeline", &["envelope", "route", "intake", "journal", "deliver", "broker", "outcome", "telemetry"]),
