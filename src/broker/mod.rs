@@ -16,19 +16,20 @@ use futures_util::future::BoxFuture;
 use crate::{
     envelope::Message,
     intake::Intake,
-    listen::{HttpSettings, Listeners},
+    listen::{HttpSettings, Listeners, Mount},
     live::hub::Hub,
     outcome::{LinkDown, Outcome, Reason},
-    report::Reports,
     telemetry::Metrics,
     written::{Node, Problems},
 };
 
 pub use crate::written::{AddressRule, TemplateText};
+pub use kind::{Kind, Part, Promises};
 
 pub mod amqp;
-pub mod handler;
+pub mod http_server;
 pub mod hub;
+mod kind;
 mod lines;
 pub mod redis;
 pub mod schedule;
@@ -38,58 +39,7 @@ mod tls;
 mod untold;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] = &[&amqp::KIND, &handler::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
-
-/// One kind of broker.
-#[derive(Debug)]
-pub struct Kind {
-    /// The key of the long form: `brokers: { mq: { amqp: … } }`.
-    pub name: &'static str,
-    /// The URL schemes of the short form.
-    pub schemes: &'static [&'static str],
-    /// What it promises.
-    pub promises: Promises,
-    /// JSON Schema (draft-07) of one part, for editors: `rialto schema`.
-    pub schema: fn(Part, &mut schemars::SchemaGenerator) -> schemars::Schema,
-    /// Reads the broker's settings: a map in the long form, a URL string in the short form. `name` is its name in `brokers`.
-    pub read: fn(name: &str, &Node, &mut Problems) -> Option<Arc<dyn Broker>>,
-}
-
-/// Which part of the configuration a schema describes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
-    /// What stands under `brokers.NAME.KIND`.
-    Broker,
-    /// The kind's own keys in `sources.NAME`.
-    Origin,
-    /// The kind's own keys in a destination.
-    Target,
-}
-
-/// What a kind promises; the conformance suites ask exactly this of it, against the real server.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a promise of its own, asked by a suite of its own")]
-pub struct Promises {
-    /// It can be read from.
-    pub source: bool,
-    /// It can be published to.
-    pub publisher: bool,
-    /// An unsettled message comes again after a lost connection.
-    pub redelivers: bool,
-    /// Messages published in one order on one address are read in that order. Without it a lane has one message of a key at a time
-    /// on the wire, as under `ordering: strict`.
-    pub ordered: bool,
-    /// Headers and properties arrive with the body.
-    pub headers: bool,
-    /// It is reached over connections, which are lost, freeze and must be noticed dead: not what lives inside this process or its
-    /// machine.
-    pub network: bool,
-    /// Others can put messages where it reads and look at what it wrote, at as many fresh places as they like: neither a clock, which
-    /// nobody fills, nor the standard streams, of which a process has one each.
-    pub places: bool,
-    /// The largest body it takes, in bytes.
-    pub message_bytes_max: usize,
-}
+pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &http_server::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
 
 /// A configured system: checked settings, no connection.
 #[async_trait]
@@ -131,6 +81,11 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// The address on which this broker listens for its sources, where it does (an `http_server`): bound once, when the bridge starts.
     fn listens(&self) -> Option<HttpSettings> {
         None
+    }
+
+    /// The paths of its sources: while a source is not open, its path answers that it may be soon, and not that there is nothing.
+    fn paths(&self) -> Vec<Mount> {
+        Vec::new()
     }
 
     /// What of this broker is bound to names of domain events by itself (`handles`): where such an event goes whose route has no `to`.
@@ -185,8 +140,6 @@ pub struct House {
     pub listeners: Listeners,
     /// The topic space of this process.
     pub hub: Hub,
-    /// Who is told what a person should look at.
-    pub reports: Reports,
 }
 
 impl House {
@@ -194,7 +147,7 @@ impl House {
     pub fn new(name: Arc<str>, instance: Arc<str>, metrics: Arc<Metrics>) -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let hub = Hub::new(u64::try_from(epoch).unwrap_or(u64::MAX));
-        Self { name, instance, metrics, listeners: Listeners::default(), hub, reports: Reports::default() }
+        Self { name, instance, metrics, listeners: Listeners::default(), hub }
     }
 }
 

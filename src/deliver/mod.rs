@@ -15,7 +15,6 @@ mod flights;
 mod item;
 mod lane;
 mod line;
-mod notices;
 mod pace;
 mod parcel;
 mod parked;

@@ -86,6 +86,11 @@ pub trait Carrier: fmt::Debug + Send + Sync {
     /// Where it stands in its source, if that survives a redelivery: (topic, partition, offset) or (stream, entry id) as one text.
     /// The seed of a UUIDv5 identity, and `rialto-dead-original-position`.
     fn position(&self) -> Option<String>;
+
+    /// The message has its identity now: told to a source whose producer waits to hear it.
+    fn identified(&self, id: &str) {
+        let _ = id;
+    }
 }
 
 /// A carrier with nothing in it, for bodies that come alone (a pub/sub message, a line, a test).

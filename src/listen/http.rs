@@ -5,20 +5,14 @@ use std::{
     fmt,
     net::SocketAddr,
     sync::{Arc, PoisonError, RwLock},
-    time::Duration,
 };
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::{Request, Response, StatusCode, body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 
-use super::ServerTls;
+use super::{Problem, ServerTls};
 
 /// What is answered: bytes, at once or as a stream.
 pub type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -35,7 +29,7 @@ pub struct HttpSettings {
     pub address: SocketAddr,
     /// `None`: plain.
     pub tls: Option<ServerTls>,
-    /// Connections at once; more wait in the listen queue.
+    /// Connections at once; more are told to come again (503) and closed.
     pub connections_max: usize,
 }
 
@@ -71,7 +65,22 @@ pub struct Taken(Box<str>);
 pub struct HttpListener {
     address: SocketAddr,
     settings: HttpSettings,
-    pages: RwLock<Vec<(Mount, Arc<dyn Page>)>>,
+    places: RwLock<Places>,
+}
+
+#[derive(Default)]
+struct Places {
+    pages: Vec<(Mount, Arc<dyn Page>)>,
+    /// Where there should be a page, although there may be none now.
+    expected: Vec<Mount>,
+}
+
+/// What a path leads to.
+enum Found<'a> {
+    Page(Arc<dyn Page>, &'a str),
+    /// Its source is not open.
+    Away,
+    Nothing,
 }
 
 /// A page in its place; dropped, it is gone.
@@ -80,15 +89,12 @@ pub struct Mounted {
     page: Arc<dyn Page>,
 }
 
-/// From a connection's first byte to the end of a request's head.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Between tries to accept when the process has no descriptor left.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
+/// A source that is not open tries again within this, in seconds.
+const AWAY_RETRY: u32 = 1;
 
 impl HttpListener {
     pub(super) fn new(address: SocketAddr, settings: HttpSettings) -> Self {
-        Self { address, settings, pages: RwLock::default() }
+        Self { address, settings, places: RwLock::default() }
     }
 
     /// Where it listens: the port that the system chose where 0 was asked for.
@@ -96,60 +102,49 @@ impl HttpListener {
         self.address
     }
 
+    pub(super) fn connections_max(&self) -> usize {
+        self.settings.connections_max
+    }
+
     /// Puts a page in its place.
     pub fn mount(self: &Arc<Self>, place: Mount, page: Arc<dyn Page>) -> Result<Mounted, Taken> {
-        let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
-        if pages.iter().any(|(other, _)| other.path() == place.path()) {
+        let mut places = self.places.write().unwrap_or_else(PoisonError::into_inner);
+        if places.pages.iter().any(|(other, _)| other.path() == place.path()) {
             return Err(Taken(place.path().into()));
         }
-        pages.push((place, Arc::clone(&page)));
+        places.pages.push((place, Arc::clone(&page)));
         Ok(Mounted { listener: Arc::clone(self), page })
     }
 
-    pub(super) async fn serve(self: Arc<Self>, socket: TcpListener) {
-        let places = Arc::new(Semaphore::new(self.settings.connections_max));
-        loop {
-            let Ok(place) = places.clone().acquire_owned().await else { return };
-            match socket.accept().await {
-                Ok((stream, address)) => drop(tokio::spawn(Arc::clone(&self).converse(stream, Peer { address }, place))),
-                Err(error) => {
-                    tracing::warn!(listener = %self.address, %error, "cannot accept a connection");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
+    /// Says where pages are to be expected: while there is none, who asks is told to come again (503), and not that there is nothing.
+    pub fn expect(&self, places: Vec<Mount>) {
+        self.places.write().unwrap_or_else(PoisonError::into_inner).expected = places;
+    }
+
+    pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
+        // A clone of the URI is a reference count: the request is moved to its page, which gets a part of the path beside it.
+        let uri = request.uri().clone();
+        match self.find(uri.path()) {
+            Found::Page(page, rest) => page.answer(request, rest, peer).await,
+            Found::Away => {
+                let detail = "the source of this path is not open; it may be soon";
+                Problem::new(StatusCode::SERVICE_UNAVAILABLE, detail).retry_after(AWAY_RETRY).response()
             }
+            Found::Nothing => Problem::new(StatusCode::NOT_FOUND, "there is nothing at this path").response(),
         }
     }
 
-    async fn converse(self: Arc<Self>, stream: TcpStream, peer: Peer, place: OwnedSemaphorePermit) {
-        let listener = self.address;
-        let service = service_fn(move |request| {
-            let this = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(this.answer(request, peer).await) }
-        });
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .serve_connection(TokioIo::new(stream), service)
-            .with_upgrades();
-        if let Err(error) = connection.await {
-            tracing::debug!(%listener, %error, "a connection broke");
+    fn find<'a>(&self, path: &'a str) -> Found<'a> {
+        let places = self.places.read().unwrap_or_else(PoisonError::into_inner);
+        // A path of its own wins over a name below another's.
+        if let Some((_, page)) = places.pages.iter().find(|(place, _)| place.path() == path) {
+            return Found::Page(Arc::clone(page), "");
         }
-        drop(place);
-    }
-
-    async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
-        let path = request.uri().path().to_owned();
-        let found = {
-            let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
-            pages.iter().find_map(|(place, page)| Some((place.rest(&path)?, Arc::clone(page))))
-        };
-        if let Some((rest, page)) = found {
-            page.answer(request, rest, peer).await
-        } else {
-            let mut response = Response::new(full("not found\n"));
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            response
+        if let Some((rest, page)) = places.pages.iter().find_map(|(place, page)| Some((place.rest(path)?, page))) {
+            return Found::Page(Arc::clone(page), rest);
         }
+        let expected = places.expected.iter().any(|place| place.rest(path).is_some());
+        if expected { Found::Away } else { Found::Nothing }
     }
 }
 
@@ -172,8 +167,8 @@ impl Mount {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        let mut pages = self.listener.pages.write().unwrap_or_else(PoisonError::into_inner);
-        pages.retain(|(_, page)| !Arc::ptr_eq(page, &self.page));
+        let mut places = self.listener.places.write().unwrap_or_else(PoisonError::into_inner);
+        places.pages.retain(|(_, page)| !Arc::ptr_eq(page, &self.page));
     }
 }
 

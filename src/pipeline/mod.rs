@@ -24,7 +24,7 @@ use crate::{
     broker::{House, Origin},
     deliver::LinkSpec,
     journal::transit,
-    route::{Router, STACK_BYTES},
+    route::Router,
     telemetry::{Beat, LaneMetrics, SourceMetrics},
 };
 
@@ -80,9 +80,7 @@ impl Pipeline {
         let (order, orders) = signal::channel(Order::Run);
         let (finish, finished) = signal::channel(false);
         let name = Arc::clone(&spec.source);
-        // Reserved, not used, until a jq program nests that deep.
-        let builder = thread::Builder::new().name(thread_name(&name)).stack_size(STACK_BYTES);
-        let thread = builder.spawn(move || {
+        let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
             let in_order = run(&spec, &beat, &orders);
             finish.send_replace(in_order && *orders.borrow() == Order::Run);
         })?;

@@ -66,6 +66,7 @@ impl Router {
         let index = into.messages.len() as u32;
         match self.accept(raw, now_ms) {
             Ok(message) => {
+                message.raw().carrier.identified(message.id());
                 let candidates = self.candidates.of(message.message_type(), message.name());
                 let mut case = Case { router: self, message: &message, index, now_ms, into, taken: false };
                 case.route(&candidates);
@@ -73,6 +74,7 @@ impl Router {
             }
             Err(undecoded) => {
                 let Undecoded { message, rejection } = *undecoded;
+                message.raw().carrier.identified(message.id());
                 let mut case = Case { router: self, message: &message, index, now_ms, into, taken: false };
                 case.give_up(rejection);
                 into.messages.push(message);

@@ -5,7 +5,6 @@ mod cli;
 mod config;
 mod conformance;
 mod gateway;
-mod library;
 mod redis;
 mod support;
 mod tidy;

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{Given, fingerprint, matching::HANDLED};
 use crate::{
-    broker::{Bound, Broker, KINDS, Kind, handler},
+    broker::{Bound, Broker, KINDS, Kind},
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
 
@@ -14,9 +14,9 @@ use crate::{
 const LATER: &[(&str, &[&str])] = &[
     ("kafka", &["kafka"]),
     ("service_bus", &["servicebus", "sb"]),
-    ("http_server", &[]),
     ("webhook", &["http", "https"]),
     ("file", &["file"]),
+    ("handler", &[]),
     ("outbox", &["postgres", "postgresql"]),
 ];
 
@@ -116,8 +116,7 @@ impl Brokers {
             return named.broker.clone().map(|broker| (name.clone(), broker));
         }
         let otherwise = || format!("`brokers` has {}", list(self.named.keys().map(AsRef::as_ref)));
-        let near = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
-        let hint = if name == handler::KIND.name { handler::WHENCE.to_owned() } else { near };
+        let hint = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
         faults.fault(at, format!("no broker is named `{name}`")).hint(hint);
         None
     }

@@ -137,10 +137,11 @@ fn long<'a>(name: &str, at: &Span, node: &'a Node, brokers: &Brokers, faults: &m
     check_window(node, window, window_bytes, message_max, faults);
     let policy = Policy::read(node, faults);
     node.later("tombstone", "Kafka", faults);
-    node.later("verify", "the HTTP source", faults);
-    node.later("respond_within", "the HTTP source", faults);
     let (broker_name, broker) = broker?;
     let origin = broker.origin(node, faults);
+    for key in ["verify", "respond_within"] {
+        only_where_called(key, node, broker.kind().name, faults);
+    }
     node.finish(faults);
     Some(Source {
         name: name.into(),
@@ -154,6 +155,18 @@ fn long<'a>(name: &str, at: &Span, node: &'a Node, brokers: &Brokers, faults: &m
         policy,
         written: fingerprint::canonical(node),
     })
+}
+
+/// Keys of sources to which producers come, written in one that goes to its producers itself.
+fn only_where_called(key: &'static str, node: &Node, kind: &str, faults: &mut Problems) {
+    let asked = node.asked().is_none_or(|asked| asked.iter().any(|asked| asked == key));
+    if let Some(at) = node.key_at(key).filter(|_| !asked) {
+        faults
+            .fault(at, format!("a source of kind `{kind}` has no `{key}`: no producer calls it"))
+            .hint("it belongs to sources of an `http_server`");
+        // Said: it is not also unknown.
+        let _ = node.child(key);
+    }
 }
 
 fn check_window(node: &Node, window: usize, window_bytes: u64, message_max: u64, faults: &mut Problems) {

@@ -51,7 +51,7 @@ fn faults(texts: &[&str]) -> String {
     // Variables that a file insists on.
     let named = texts.iter().flat_map(|text| text.split("${").skip(1)).filter_map(|rest| rest.split([':', '}']).next());
     let environment: Environment = named.map(|name| (name, "secret")).collect();
-    let sources = Sources { files: vec![folder.path().to_owned()], environment, ..Sources::default() };
+    let sources = Sources { files: vec![folder.path().to_owned()], embedded: None, sets: Vec::new(), environment };
     match config::load(&sources) {
         Ok(loaded) => {
             let (plan, problems) = config::plan(&loaded);
