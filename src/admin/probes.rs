@@ -61,8 +61,10 @@ pub struct Probes {
 #[derive(Debug, thiserror::Error)]
 #[error("telemetry.listen: cannot listen on {address}")]
 pub struct ListenError {
-    address: SocketAddr,
-    source: io::Error,
+    /// Where.
+    pub address: SocketAddr,
+    /// What the system said.
+    pub source: io::Error,
 }
 
 #[derive(Debug, Clone)]

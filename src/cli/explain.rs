@@ -26,7 +26,11 @@ pub(super) fn run(args: &Args, settings: &Settings, console: Console) -> Ended {
     if console.json {
         Console::value(&stories)?;
     } else {
-        Console::text(&config::explain::render(&stories, WIDTH))?;
+        let mut text = config::explain::render(&stories, WIDTH);
+        if args.routes.is_empty() {
+            text += &config::explain::doors(&plan.doors(), WIDTH);
+        }
+        Console::text(&text)?;
     }
     Ok(Exit::Success)
 }

@@ -4,12 +4,15 @@ mod check;
 mod completions;
 mod config;
 mod console;
+mod dev;
 mod exit;
 mod explain;
 mod graph;
 mod health;
+mod init;
 mod list;
 mod man;
+mod port;
 mod publish;
 mod redrive;
 mod run;
@@ -59,11 +62,13 @@ const GLOBAL: &str = "Global options";
 
 /// What stands below the help.
 const BARE: &str = "Without a command: runs the configuration that is found, as `run` does, and where there is none the built-in
-example, from a queue of the local RabbitMQ to channels of the local Redis.";
+default, as `dev` does.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Dev(dev::Args),
     Run(run::Args),
+    Init(init::Args),
     Check(check::Args),
     Config(config::Args),
     Schema(schema::Args),
@@ -124,7 +129,9 @@ impl Cli {
         let settings = Settings::new(self.config, self.sets);
         let Some(command) = self.command else { return run::bare(&settings) };
         match command {
+            Command::Dev(dev::Args {}) => dev::run(&settings),
             Command::Run(args) => run::run(&args, &settings),
+            Command::Init(args) => init::run(&args, &settings),
             Command::Check(args) => check::run(&args, &settings, console),
             Command::Config(args) => config::run(&args, &settings, console),
             Command::Schema(schema::Args {}) => schema::run(),

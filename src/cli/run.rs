@@ -9,15 +9,16 @@ use sd_notify::NotifyState;
 use tokio::sync::mpsc;
 
 use super::{
-    Ended, Exit, Failure, Settings,
+    Console, Ended, Exit, Failure, Settings,
     check::{Fault, reach},
-    house, runtime,
+    dev, house, port, runtime,
     settings::{Examined, refuse},
 };
 use crate::{
     admin::Probes,
-    bridge::{Bridge, Stopped},
+    bridge::{Bridge, StartError, Stopped},
     config::plan::Plan,
+    listen::ListenError,
     shutdown::Signals,
     telemetry::{Health, Metrics, start_logs},
     written::{Problem, Problems},
@@ -36,30 +37,24 @@ pub(super) struct Args {
 
 /// `rialto run`.
 pub(super) fn run(args: &Args, settings: &Settings) -> Ended {
-    start(settings, if args.require_connected { Absent::Ends } else { Absent::Waits })
+    start(settings, args.require_connected, &|_| String::new())
 }
 
-/// A bare `rialto`: the configuration that is found, else the built-in example.
+/// A bare `rialto`: the configuration that is found, else the built-in default.
 pub(super) fn bare(settings: &Settings) -> Ended {
-    if settings.has_file() { start(settings, Absent::Waits) } else { start(&settings.example(), Absent::IsExplained) }
+    if settings.has_file() { start(settings, false, &|_| String::new()) } else { dev::run(settings) }
 }
 
-/// What a broker that is not there at the start means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Absent {
-    /// The bridge connects when it comes.
-    Waits,
-    /// The same, and who sees Rialto for the first time is told what to do.
-    IsExplained,
-    /// No start.
-    Ends,
+/// Runs it, and says something once it has started.
+pub(super) fn with(settings: &Settings, welcome: &dyn Fn(&Plan) -> String) -> Ended {
+    start(settings, false, welcome)
 }
 
-fn start(settings: &Settings, absent: Absent) -> Ended {
+fn start(settings: &Settings, require_connected: bool, welcome: &dyn Fn(&Plan) -> String) -> Ended {
     let Examined { plan, problems } = settings.examine();
     let Some(plan) = plan else { return Err(refuse(&problems)) };
     let logs = start_logs(&plan.log).map_err(|error| Failure::new(Exit::Config, error))?;
-    let ended = serve(plan, &problems, settings, absent);
+    let ended = serve(plan, &problems, settings, require_connected, welcome);
     if logs.lost() > 0 {
         // Through the same queue: a standard error that nobody reads must not hold the end either.
         tracing::warn!(lines = logs.lost(), "lines of this log were lost to a slow standard error");
@@ -67,23 +62,36 @@ fn start(settings: &Settings, absent: Absent) -> Ended {
     ended
 }
 
-fn serve(plan: Plan, problems: &Problems, settings: &Settings, absent: Absent) -> Ended {
+fn serve(
+    plan: Plan,
+    problems: &Problems,
+    settings: &Settings,
+    require_connected: bool,
+    welcome: &dyn Fn(&Plan) -> String,
+) -> Ended {
     tracing::info!(name = %plan.name, instance = %plan.instance, version = crate::VERSION, "starting");
     problems.iter().for_each(log);
     let metrics = Arc::new(Metrics::new());
     let health = Health::new(Arc::clone(&metrics), plan.readiness, Instant::now());
     let probes = plan.telemetry.map(|address| Probes::listen(address, Arc::clone(&health), Arc::clone(&metrics))).transpose();
-    let probes = probes.map_err(|error| Failure::new(Exit::Io, error))?;
+    let probes = probes.map_err(|error| port::mend("telemetry.listen", error.address, &error.source))?;
     if let Some(probes) = &probes {
         tracing::info!(address = %probes.address(), "probes and metrics");
     }
     let ended = runtime()?.block_on(async {
-        look(&plan, absent).await?;
+        if require_connected {
+            look(&plan).await?;
+        }
         let signals = Signals::listen()?;
         let (asked, asks) = mpsc::channel(SIGNALS);
         tokio::spawn(signals.pass_on(asked));
         let mut reload = Reload::new(settings.clone(), &plan);
-        let bridge = Bridge::start(plan, Arc::clone(&metrics), health).map_err(|error| Failure::new(Exit::Io, error))?;
+        let welcome = welcome(&plan);
+        let bridge = Bridge::start(plan, Arc::clone(&metrics), health).map_err(not_started)?;
+        if !welcome.is_empty() {
+            // Where nobody reads standard error, there is nobody to welcome.
+            let _ = Console::tell(&welcome);
+        }
         metrics.reloaded(true, SystemTime::now());
         notify(&[NotifyState::Ready]);
         Ok(bridge.run(asks, || reload.plan()).await)
@@ -101,29 +109,24 @@ fn serve(plan: Plan, problems: &Problems, settings: &Settings, absent: Absent) -
     })
 }
 
-/// Looks at the brokers once, where it matters that they are there.
-async fn look(plan: &Plan, absent: Absent) -> Result<(), Failure> {
-    if absent == Absent::Waits {
-        return Ok(());
+/// A port in use says which key moves it.
+fn not_started(error: StartError) -> Failure {
+    match error {
+        StartError::Listen(ListenError { key, address, source }) => port::mend(&key, address, &source),
+        StartError::Thread(_) => Failure::new(Exit::Io, error),
     }
+}
+
+/// Looks at the brokers once: all must be there.
+async fn look(plan: &Plan) -> Result<(), Failure> {
     let missing = reach(plan, &house(plan, "start")).await;
-    if absent == Absent::IsExplained {
-        tracing::info!(
-            "no configuration was found: this is the built-in example, from a queue of the local RabbitMQ to the local Redis"
-        );
-        if !missing.is_empty() {
-            tracing::warn!(
-                "it needs RabbitMQ on port 5672 and Redis on 6379: `docker compose up`, or name a configuration with -c"
-            );
-        }
-    }
     for Fault { broker, fault } in &missing {
         tracing::warn!(%broker, %fault, "not there");
     }
-    if absent == Absent::Ends && !missing.is_empty() {
-        return Err(Failure::say(Exit::Unavailable, "not every broker can be reached, and --require-connected was asked for"));
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    Err(Failure::say(Exit::Unavailable, "not every broker can be reached, and --require-connected was asked for"))
 }
 
 /// Reads the configuration again, on SIGHUP.

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// What a bare `rialto` runs where no configuration is found.
-const EXAMPLE: (&str, &str) = ("config/rialto.yaml (built in)", include_str!("../../config/rialto.yaml"));
+const DEFAULT: (&str, &str) = ("config/rialto.yaml (built in)", include_str!("../../config/rialto.yaml"));
 
 /// Where the probes of a bridge with an unreadable configuration are looked for.
 const TELEMETRY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4290);
@@ -37,11 +37,16 @@ impl Settings {
         Self { sources: Sources { files, embedded: None, sets, environment: Environment::of_process() } }
     }
 
-    /// The same, on the built-in example instead of files.
-    pub(super) fn example(&self) -> Self {
-        let mut example = self.clone();
-        example.sources.embedded = Some(EXAMPLE);
-        example
+    /// The same, on the built-in default instead of files.
+    pub(super) fn embedded(&self) -> Self {
+        self.of_text(DEFAULT.0, DEFAULT.1)
+    }
+
+    /// The same, on a text instead of files.
+    pub(super) fn of_text(&self, name: &'static str, text: &'static str) -> Self {
+        let mut embedded = self.clone();
+        embedded.sources.embedded = Some((name, text));
+        embedded
     }
 
     /// True where a file is named, or stands in one of the usual places.

@@ -65,6 +65,15 @@ pub fn render(stories: &[Story], width: usize) -> String {
     out
 }
 
+/// Who can come in where; empty where nobody can.
+pub fn doors(sentences: &[String], width: usize) -> String {
+    let mut out = if sentences.is_empty() { String::new() } else { "\ndoors\n".to_owned() };
+    for sentence in sentences {
+        wrap(sentence, "  ", "      ", width, &mut out);
+    }
+    out
+}
+
 /// Breaks a text at blanks; a word longer than a line stands alone.
 fn wrap(text: &str, first: &str, later: &str, width: usize, out: &mut String) {
     let mut line = first.to_owned();

@@ -1,6 +1,6 @@
 //! `gateway`: the doors for live clients.
 
-use super::placed::is_off;
+use super::{Plan, brokers::Brokers, placed::is_off};
 use crate::{
     gateway::Settings,
     listen::Tokens,
@@ -35,4 +35,43 @@ pub(super) fn read(root: &Node, faults: &mut Problems) -> Option<Settings> {
         buffer: usize::try_from(buffer).unwrap_or(usize::MAX),
         clients: clients as usize,
     })
+}
+
+/// Whether `gateway.http` names a broker that listens, and one that is not open to everybody (G20).
+pub(super) fn check(root: &Node, brokers: &Brokers, faults: &mut Problems) {
+    let Some(node) = root.peek("gateway").filter(|node| !is_off(node)) else { return };
+    let Some(http) = node.peek("http") else { return };
+    // What is no text has had its fault.
+    let Some((name, broker)) = http.text().and_then(|name| brokers.find(name, http.at(), faults)) else { return };
+    let Some(listening) = broker.listens() else {
+        faults
+            .fault(http.at(), format!("`{name}` is a broker of kind `{}`: nobody can come in there", broker.kind().name))
+            .hint("`gateway.http` names a broker of kind `http_server`");
+        return;
+    };
+    if !listening.address.ip().is_loopback() && node.peek("tokens_file").is_none() {
+        faults
+            .fault(http.at(), format!("`{name}` listens on {}: its doors would show payloads to whoever reaches it", listening.address))
+            .hint("write `tokens_file` beside `http`, or listen on 127.0.0.1");
+    }
+}
+
+/// Who can come in where, in a sentence each.
+pub(super) fn sentences(plan: &Plan) -> Vec<String> {
+    let mut all = Vec::new();
+    for (name, broker) in &plan.brokers {
+        let Some(listening) = broker.listens() else { continue };
+        let scheme = if listening.tls.is_some() { "https" } else { "http" };
+        let paths: Vec<&str> = plan.pipelines.iter().filter(|pipeline| pipeline.broker == *name).map(|one| one.origin.address()).collect();
+        all.push(format!("{scheme}://{} takes events for {}.", listening.address, paths.join(", ")));
+    }
+    let Some(gateway) = &plan.gateway else { return all };
+    let who = if gateway.tokens.is_some() { "whoever has a token" } else { "whoever reaches it" };
+    if let Some(address) = gateway.resp {
+        all.push(format!("redis://{address} is open to {who}: any Redis client hears and publishes what is in the hub."));
+    }
+    if let Some(listening) = gateway.http.as_ref().and_then(|name| plan.brokers.get(name)?.listens()) {
+        all.push(format!("{} shows the hub to {who}: /ws, /subscribe, and a page at /.", listening.address));
+    }
+    all
 }

@@ -137,11 +137,19 @@ impl Given {
     }
 }
 
+impl Plan {
+    /// Who can come in where, in a sentence each; none where nothing listens but the probes.
+    pub fn doors(&self) -> Vec<String> {
+        doors::sentences(self)
+    }
+}
+
 /// Reads the whole tree. The plan is there only where no fault is; warnings stay beside it.
 pub fn read(root: &Node, given: &Given, faults: &mut Problems) -> Option<Plan> {
     let top = top::read(root, faults);
     let brokers = brokers::Brokers::read(root, given, faults);
     let bound = brokers.bound();
+    doors::check(root, &brokers, faults);
     let mut sources = source::Sources::read(root, &brokers, faults);
     let routes = route::read(root, &bound, &brokers, &mut sources, faults);
     let house = pipeline::House { top: &top, brokers: &brokers };

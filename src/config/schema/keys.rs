@@ -44,8 +44,8 @@ pub(super) struct Configuration {
     telemetry: Option<OffOr<Telemetry>>,
     /// The admin API.
     admin: Option<OffOr<Admin>>,
-    /// The doors for live clients; they come with the hub.
-    gateway: Option<Off>,
+    /// The doors for live clients: who subscribes to the hub.
+    gateway: Option<OffOr<Gateway>>,
     /// What probes ask.
     health: Option<Health>,
     /// How the process ends.
@@ -93,6 +93,24 @@ struct Telemetry {
 struct Admin {
     #[schemars(extend("default" = "127.0.0.1:4291"))]
     listen: Option<OffOr<Address>>,
+}
+
+/// The doors for live clients.
+#[derive(JsonSchema)]
+#[schemars(deny_unknown_fields)]
+struct Gateway {
+    /// Where Redis clients come in. Default: nowhere.
+    resp: Option<Address>,
+    /// The `http_server` broker on which WebSocket, Server-Sent Events and the page are. Default: none.
+    http: Option<String>,
+    /// A file of tokens, one a line, each with the patterns it may hear; must be written beyond loopback.
+    tokens_file: Option<String>,
+    /// How far a client may be behind.
+    #[schemars(extend("default" = "1MiB"))]
+    buffer: Option<Bytes>,
+    /// Clients at once, over all doors.
+    #[schemars(extend("default" = 10_000))]
+    clients: Option<Count>,
 }
 
 /// What probes ask.
