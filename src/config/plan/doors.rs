@@ -51,7 +51,10 @@ pub(super) fn check(root: &Node, brokers: &Brokers, faults: &mut Problems) {
     };
     if !listening.address.ip().is_loopback() && node.peek("tokens_file").is_none() {
         faults
-            .fault(http.at(), format!("`{name}` listens on {}: its doors would show payloads to whoever reaches it", listening.address))
+            .fault(
+                http.at(),
+                format!("`{name}` listens on {}: its doors would show payloads to whoever reaches it", listening.address),
+            )
             .hint("write `tokens_file` beside `http`, or listen on 127.0.0.1");
     }
 }
@@ -62,7 +65,8 @@ pub(super) fn sentences(plan: &Plan) -> Vec<String> {
     for (name, broker) in &plan.brokers {
         let Some(listening) = broker.listens() else { continue };
         let scheme = if listening.tls.is_some() { "https" } else { "http" };
-        let paths: Vec<&str> = plan.pipelines.iter().filter(|pipeline| pipeline.broker == *name).map(|one| one.origin.address()).collect();
+        let paths: Vec<&str> =
+            plan.pipelines.iter().filter(|pipeline| pipeline.broker == *name).map(|one| one.origin.address()).collect();
         all.push(format!("{scheme}://{} takes events for {}.", listening.address, paths.join(", ")));
     }
     let Some(gateway) = &plan.gateway else { return all };

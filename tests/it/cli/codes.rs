@@ -65,7 +65,7 @@ fn help_and_version_are_no_error() {
     assert_eq!((answer.code, answer.out.trim()), (0, concat!("rialto ", env!("CARGO_PKG_VERSION"))));
     let answer = place.rialto(&["--help"]);
     assert_eq!(answer.code, 0);
-    for command in ["run", "check", "config", "explain", "graph", "list", "publish", "tap", "redrive", "health"] {
+    for command in ["dev", "run", "init", "check", "config", "explain", "graph", "list", "publish", "tap", "redrive", "health"] {
         assert!(answer.out.contains(&format!("\n  {command} ")), "{command}: {}", answer.out);
     }
 }
@@ -161,19 +161,6 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
     drop(child.stdout.take());
     let output = child.wait_with_output().expect("an end");
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), b"".as_slice()));
-}
-
-#[test]
-fn a_bare_start_says_what_it_runs_and_what_is_missing() {
-    let place = Place::empty();
-    let port = free_port();
-    let listen = format!("telemetry.listen=127.0.0.1:{port}");
-    let nowhere = ["--set", "brokers.mq=amqp://127.0.0.1:1", "--set", "brokers.live=redis://127.0.0.1:1"];
-    let mut running = place.start(&[&["--set", &listen][..], &nowhere].concat());
-    until("started", || get(port, "/startupz").filter(|(status, _)| *status == 200));
-    assert_eq!(running.stop(), 0);
-    let said = running.err();
-    assert!(said.contains("this is the built-in example") && said.contains("it needs RabbitMQ on port 5672"), "{said}");
 }
 
 #[test]

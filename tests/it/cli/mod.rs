@@ -14,7 +14,9 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod codes;
+mod dev;
 mod events;
+mod init;
 mod pipes;
 mod probes;
 mod redrive;
@@ -82,8 +84,8 @@ impl Place {
 
     /// Starts it and lets it run.
     pub(crate) fn start(&self, arguments: &[&str]) -> Running {
-        let out = self.path(&format!("{}.out", arguments[0]));
-        let err = self.path(&format!("{}.err", arguments[0]));
+        let name = arguments.first().unwrap_or(&"bare");
+        let (out, err) = (self.path(&format!("{name}.out")), self.path(&format!("{name}.err")));
         let child = self
             .command(arguments)
             .stdout(File::create(&out).expect("a file"))

@@ -49,7 +49,8 @@ fn faults(texts: &[&str]) -> String {
         fs::write(folder.path().join(format!("{number}.yaml")), text).unwrap();
     }
     // Variables that a file insists on.
-    let named = texts.iter().flat_map(|text| text.split("${").skip(1)).filter_map(|rest| rest.split([':', '}']).next());
+    let named = texts.iter().flat_map(|text| text.split("${").skip(1)).filter_map(|rest| rest.split('}').next());
+    let named = named.filter(|inside| !inside.contains(":-")).filter_map(|inside| inside.split(':').next());
     let environment: Environment = named.map(|name| (name, "secret")).collect();
     let sources = Sources { files: vec![folder.path().to_owned()], embedded: None, sets: Vec::new(), environment };
     match config::load(&sources) {
@@ -71,7 +72,14 @@ fn seven_lines() -> String {
 #[test]
 fn every_shipped_configuration_is_sound() {
     for file in files("config", &[".yaml", ".yml"]).iter().chain(&files("deploy", &["rialto.yaml"])) {
-        assert_eq!(faults(&[&file.text]), "", "{}", file.path);
+        let found = faults(&[&file.text]);
+        let errors: Vec<&str> = found.lines().filter(|line| line.starts_with("error")).collect();
+        // A file for kinds that come later says so in its head, and has no other fault.
+        if file.text.lines().next().is_some_and(|head| head.contains("not built yet")) {
+            assert!(!errors.is_empty() && errors.iter().all(|error| error.ends_with("not built yet")), "{}: {found}", file.path);
+        } else {
+            assert_eq!(found, "", "{}", file.path);
+        }
     }
 }
 
@@ -107,10 +115,10 @@ fn every_block_of_yaml_in_the_documents_is_sound() {
 }
 
 #[test]
-fn the_seven_lines_are_those_of_the_built_in_example() {
-    let built_in = files("config/rialto.yaml", &[".yaml"]).remove(0);
+fn the_seven_lines_are_those_of_the_first_example() {
+    let example = files("config/examples/spine.yaml", &[".yaml"]).remove(0);
     for line in seven_lines().lines() {
-        assert!(built_in.text.lines().any(|known| known.trim() == line.trim()), "config/rialto.yaml lacks `{line}`");
+        assert!(example.text.lines().any(|known| known.trim() == line.trim()), "config/examples/spine.yaml lacks `{line}`");
     }
 }
 

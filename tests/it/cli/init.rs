@@ -1,0 +1,55 @@
+//! `rialto init`: a first file that the other commands understand.
+
+use super::Place;
+
+const BUILT: [&str; 3] = ["dev", "rabbitmq-to-redis", "http-to-webhook"];
+const LATER: [&str; 2] = ["kafka-to-redis", "service-bus-to-kafka"];
+
+#[test]
+fn what_is_written_passes_the_check() {
+    for preset in BUILT {
+        let place = Place::empty();
+        let answer = place.rialto(&["init", preset]);
+        assert_eq!((answer.code, answer.out.as_str()), (0, ""), "{preset}: {}", answer.err);
+        assert!(answer.err.contains("rialto.yaml is written"), "{}", answer.err);
+        let answer = place.rialto(&["check"]);
+        assert_eq!(answer.code, 0, "{preset}: {}", answer.err);
+        assert!(!answer.err.contains("warning"), "{preset}: {}", answer.err);
+    }
+}
+
+#[test]
+fn what_is_not_built_yet_is_written_with_a_warning() {
+    for preset in LATER {
+        let place = Place::empty();
+        let answer = place.rialto(&["init", preset]);
+        assert_eq!(answer.code, 0, "{}", answer.err);
+        assert!(answer.err.contains("not built yet") && answer.err.contains("this version does not run it"), "{}", answer.err);
+        let text = std::fs::read_to_string(place.path("rialto.yaml")).expect("a file");
+        assert!(text.lines().next().is_some_and(|head| head.contains("not built yet")), "{text}");
+        assert_eq!(place.rialto(&["check"]).code, 78);
+    }
+}
+
+#[test]
+fn the_default_preset_is_the_embedded_default() {
+    let place = Place::empty();
+    assert_eq!(place.rialto(&["init", "-o", "mine.yaml"]).code, 0);
+    let written = std::fs::read_to_string(place.path("mine.yaml")).expect("a file");
+    let embedded = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/config/rialto.yaml")).expect("a file");
+    assert_eq!(written, embedded);
+}
+
+#[test]
+fn a_file_that_is_there_is_written_over_only_by_force() {
+    let place = Place::with("name: mine\n");
+    let answer = place.rialto(&["init"]);
+    assert_eq!(answer.code, 74);
+    assert!(answer.err.contains("`--force` writes over it"), "{}", answer.err);
+    assert_eq!(std::fs::read_to_string(place.path("rialto.yaml")).expect("a file"), "name: mine\n");
+    assert_eq!(place.rialto(&["init", "--force", "rabbitmq-to-redis"]).code, 0);
+    assert!(std::fs::read_to_string(place.path("rialto.yaml")).expect("a file").contains("orders.events"));
+    assert!(!place.path("rialto.yaml.new").exists());
+    assert_eq!(place.rialto(&["init", "-o", "no/such/place.yaml"]).code, 74);
+    assert_eq!(place.rialto(&["init", "nothing"]).code, 2);
+}
