@@ -2,7 +2,7 @@
 
 use std::{net::TcpListener, process::Stdio};
 
-use super::{Place, get, streams, until};
+use super::{Place, streams, until};
 use crate::redis::{Server, free_port};
 
 /// Nobody listens there.
