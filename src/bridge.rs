@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
@@ -17,6 +18,7 @@ use crate::{
     gateway::Gateway,
     listen::ListenError,
     pipeline::{Pipeline, PipelineSpec},
+    report::Reports,
     shutdown::Asked,
     telemetry::{Health, Metrics},
 };
@@ -49,6 +51,15 @@ pub enum Stopped {
     Forced(u8),
 }
 
+/// Where a bridge listens.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The `http_server` brokers, by name.
+    pub http: BTreeMap<Arc<str>, SocketAddr>,
+    /// The gateway's door for Redis clients.
+    pub resp: Option<SocketAddr>,
+}
+
 /// The bridge did not start: exit 74.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -70,7 +81,12 @@ impl Bridge {
     /// Starts every pipeline of a plan. Brokers need not be there: each pipeline connects when it can.
     /// Listeners are bound first; one that cannot be is the only reason not to start, beside the system's own.
     pub fn start(plan: Plan, metrics: Arc<Metrics>, health: Arc<Health>) -> Result<Self, StartError> {
-        let house = House::new(plan.name, plan.instance, metrics);
+        Self::start_reporting(plan, metrics, health, Reports::default())
+    }
+
+    /// The same, where somebody is told what a person should look at.
+    pub fn start_reporting(plan: Plan, metrics: Arc<Metrics>, health: Arc<Health>, reports: Reports) -> Result<Self, StartError> {
+        let house = House { reports, ..House::new(plan.name, plan.instance, metrics) };
         for (name, broker) in &plan.brokers {
             if let Some(settings) = broker.listens() {
                 let listener = house.listeners.http(name, settings)?;
@@ -87,6 +103,12 @@ impl Bridge {
         }
         bridge.health.started();
         Ok(bridge)
+    }
+
+    /// Where it listens, the ports that the system chose included.
+    pub fn addresses(&self) -> Addresses {
+        let resp = self.gateway.as_ref().and_then(Gateway::resp);
+        Addresses { http: self.house.listeners.addresses(), resp }
     }
 
     /// Runs until asked to stop, or until every source has come to its end (`cat events | rialto run`) and nobody can come in by the

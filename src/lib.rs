@@ -27,14 +27,19 @@ pub mod live;
 pub mod gateway;
 pub mod listen;
 
+pub mod embed;
+
 pub mod admin;
 pub mod cli;
 pub mod config;
 pub mod shutdown;
 
 pub mod outcome;
+pub mod report;
 pub mod telemetry;
 pub mod written;
+
+pub mod testkit;
 
 /// The version of this build.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

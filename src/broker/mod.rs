@@ -19,6 +19,7 @@ use crate::{
     listen::{HttpSettings, Listeners, Mount},
     live::hub::Hub,
     outcome::{LinkDown, Outcome, Reason},
+    report::Reports,
     telemetry::Metrics,
     written::{Node, Problems},
 };
@@ -27,6 +28,7 @@ pub use crate::written::{AddressRule, TemplateText};
 pub use kind::{Kind, Part, Promises};
 
 pub mod amqp;
+pub mod handler;
 pub mod http_server;
 pub mod hub;
 mod kind;
@@ -39,7 +41,8 @@ mod tls;
 mod untold;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] = &[&amqp::KIND, &redis::KIND, &http_server::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
+pub static KINDS: &[&Kind] =
+    &[&amqp::KIND, &handler::KIND, &http_server::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
 
 /// A configured system: checked settings, no connection.
 #[async_trait]
@@ -140,6 +143,8 @@ pub struct House {
     pub listeners: Listeners,
     /// The topic space of this process.
     pub hub: Hub,
+    /// Who is told what a person should look at.
+    pub reports: Reports,
 }
 
 impl House {
@@ -147,7 +152,7 @@ impl House {
     pub fn new(name: Arc<str>, instance: Arc<str>, metrics: Arc<Metrics>) -> Self {
         let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
         let hub = Hub::new(u64::try_from(epoch).unwrap_or(u64::MAX));
-        Self { name, instance, metrics, listeners: Listeners::default(), hub }
+        Self { name, instance, metrics, listeners: Listeners::default(), hub, reports: Reports::default() }
     }
 }
 

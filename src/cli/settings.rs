@@ -34,7 +34,7 @@ pub(super) struct Examined {
 
 impl Settings {
     pub(super) fn new(files: Vec<PathBuf>, sets: Vec<String>) -> Self {
-        Self { sources: Sources { files, embedded: None, sets, environment: Environment::of_process() } }
+        Self { sources: Sources { files, sets, environment: Environment::of_process(), ..Sources::default() } }
     }
 
     /// The same, on the built-in default instead of files.

@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::environment::{Environment, Variable};
+use super::{
+    Sources,
+    environment::{Environment, Variable},
+};
 use crate::written::{FILE_BYTES_MAX, Problems, Span};
 
 /// Where a configuration is looked for when none is named.
@@ -21,11 +24,14 @@ pub(super) struct Text {
     pub(super) text: String,
 }
 
-/// Reads the files named, else that of `RIALTO_CONFIG`, else the first of the usual places. What cannot be read is a fault.
-pub(super) fn read_all(named: &[PathBuf], environment: &Environment, faults: &mut Problems) -> Vec<Text> {
+/// Reads the files named, else that of `RIALTO_CONFIG`, else the first of the usual places; then the texts that are no files. What
+/// cannot be read is a fault.
+pub(super) fn read_all(sources: &Sources, faults: &mut Problems) -> Vec<Text> {
     let before = faults.len();
     let mut texts = Vec::new();
-    for (path, asked_by) in chosen(named, environment, faults) {
+    let usual = !sources.files.is_empty() || sources.texts.is_empty();
+    let chosen = if usual { chosen(&sources.files, &sources.environment, faults) } else { Vec::new() };
+    for (path, asked_by) in chosen {
         match listed(&path) {
             Ok(files) if files.is_empty() => {
                 faults
@@ -43,6 +49,7 @@ pub(super) fn read_all(named: &[PathBuf], environment: &Environment, faults: &mu
             Err(error) => _ = faults.fault(&asked_by, format!("{}: {error}", path.display())),
         }
     }
+    texts.extend(sources.texts.iter().map(|(name, text)| Text { path: PathBuf::from(name), text: text.clone() }));
     if faults.len() > before { Vec::new() } else { texts }
 }
 

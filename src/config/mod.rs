@@ -47,6 +47,9 @@ pub struct Sources {
     pub files: Vec<PathBuf>,
     /// A text that stands in for the files, with its name: the default that is compiled in.
     pub embedded: Option<(&'static str, &'static str)>,
+    /// Texts that are no files, each with its name: what a program brings along. They come after the files; without a file named, nothing
+    /// is looked for.
+    pub texts: Vec<(String, String)>,
     /// `path=value` of each `--set`, the later over the earlier.
     pub sets: Vec<String>,
     /// The process's environment, or a test's.
@@ -70,7 +73,7 @@ pub fn load(sources: &Sources) -> Result<Loaded, Problems> {
     let mut faults = Problems::default();
     let texts = match sources.embedded {
         Some((name, text)) => vec![files::Text { path: PathBuf::from(name), text: text.to_owned() }],
-        None => files::read_all(&sources.files, &sources.environment, &mut faults),
+        None => files::read_all(sources, &mut faults),
     };
     let mut trees = Vec::with_capacity(texts.len());
     for file in &texts {

@@ -22,6 +22,7 @@ fn load_with(files: &[(&str, &str)], environment: &[(&str, &str)], sets: &[&str]
     let sources = Sources {
         files: vec![folder.path().to_owned()],
         embedded: None,
+        texts: Vec::new(),
         sets: sets.iter().map(|set| (*set).to_owned()).collect(),
         environment: environment.iter().copied().collect(),
     };

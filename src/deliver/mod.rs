@@ -15,6 +15,7 @@ mod flights;
 mod item;
 mod lane;
 mod line;
+mod notices;
 mod pace;
 mod parcel;
 mod parked;

@@ -7,6 +7,7 @@ use tracing::{debug, warn};
 use super::{
     flights::Flight,
     item::{Item, wall_ms},
+    notices,
     policy::{Event, Step, next_step},
     worker::LinkWorker,
 };
@@ -84,6 +85,7 @@ impl LinkWorker {
                 lane.metrics.try_failed(reason);
                 item.failed(false, reason, detail(outcome));
                 if lane.pause(until, reason) {
+                    self.house.reports.tell(|_| notices::paused(&spec, reason, detail(outcome)));
                     let (route, destination) = (&spec.route, &spec.destination);
                     warn!(%route, %destination, %reason, error = detail(outcome), "destination paused; it is asked again until it takes messages");
                 }
@@ -109,6 +111,7 @@ impl LinkWorker {
             None => lane.breaker.failed(item.position(), now),
         };
         if opened {
+            self.house.reports.tell(|_| notices::paused(&lane.spec, reason, "breaker open: too many failures in a row"));
             let (route, destination) = (&lane.spec.route, &lane.spec.destination);
             warn!(%route, %destination, %reason, "breaker open: the destination fails, not its messages; nothing counts until a probe is delivered");
             lane.metrics.paused(Some(reason));
@@ -135,6 +138,7 @@ impl LinkWorker {
             warn!(%route, %destination, message_id = message.id(), %reason, error, more = unsaid, "dead letter");
         }
         debug!(message_id = message.id(), %reason, "dead letter");
+        self.house.reports.tell(|payload| notices::dead_letter(&item, &spec, reason, payload));
         match spec.dead_letter {
             DeadLetterTo::Drop => self.backlog.settle(&item.entry, End::Dropped),
             DeadLetterTo::Native => {

@@ -2,13 +2,13 @@
 //! nests deeper than they allow is refused at the door.
 
 /// Levels of arrays and objects a body may nest: what `serde_json` and most JSON libraries allow.
-pub(super) const DEPTH_MAX: usize = 128;
+pub(crate) const DEPTH_MAX: usize = 128;
 
 /// True where `json`, which must be valid JSON, nests deeper than [`DEPTH_MAX`].
 ///
 /// Nearly every body has fewer opening brackets than that in all, which a vectorised search tells at a few dozen nanoseconds a
 /// kilobyte; only the others are walked.
-pub(super) fn is_too_deep(json: &[u8]) -> bool {
+pub(crate) fn is_too_deep(json: &[u8]) -> bool {
     memchr::memchr2_iter(b'{', b'[', json).nth(DEPTH_MAX).is_some() && depth(json) > DEPTH_MAX
 }
 
@@ -30,8 +30,8 @@ fn depth(json: &[u8]) -> usize {
     deepest
 }
 
-/// The index of the quote that closes the string opened at `at`.
-fn string_end(json: &[u8], mut at: usize) -> usize {
+/// The index of the quote that closes the string opened at `at`; the length of `json` where there is none.
+pub(crate) fn string_end(json: &[u8], mut at: usize) -> usize {
     at += 1;
     while let Some(step) = json.get(at..).and_then(|rest| memchr::memchr2(b'"', b'\\', rest)) {
         at += step;

@@ -21,6 +21,7 @@ mod time;
 
 pub use cloudevents::{CloudEvents, Mode};
 pub use decode::{Decode, DecodeRules, Rejection, Undecoded, decode};
+pub(crate) use depth::{DEPTH_MAX, is_too_deep, string_end};
 pub use encode::Format;
 pub(crate) use encode::push_extended;
 pub use field::Path;

@@ -75,6 +75,11 @@ impl Listeners {
         self.lock().http.get(name).cloned()
     }
 
+    /// Where the brokers' listeners are, by the names of the brokers.
+    pub fn addresses(&self) -> BTreeMap<Arc<str>, SocketAddr> {
+        self.lock().http.iter().map(|(name, listener)| (name.clone(), listener.address())).collect()
+    }
+
     /// Binds a socket of another protocol; `serve` runs on the listeners' thread.
     pub fn tcp<F: Future<Output = ()> + Send + 'static>(
         &self,

@@ -10,9 +10,11 @@ use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
 use crate::{
+    envelope::Message,
     intake::Arrival,
     journal::{Journal, transit::Transit},
     outcome::Reason,
+    report::{About, Report, Reports, What},
     route::{Idle, Routed, Router},
 };
 
@@ -35,6 +37,7 @@ pub(super) struct Log {
     source: Arc<str>,
     unrouted: HashSet<Box<str>>,
     rejected: Option<(Instant, u32)>,
+    reports: Reports,
 }
 
 /// Names of unrouted messages that are said; a producer that invents names must not grow memory.
@@ -44,35 +47,44 @@ const NAMES_MAX: usize = 1000;
 const REJECTED_EVERY: std::time::Duration = std::time::Duration::from_secs(5);
 
 impl Log {
-    pub(super) fn new(source: Arc<str>) -> Self {
-        Self { source, unrouted: HashSet::new(), rejected: None }
+    pub(super) fn new(source: Arc<str>, reports: Reports) -> Self {
+        Self { source, unrouted: HashSet::new(), rejected: None, reports }
     }
 
     fn tell(&mut self, routed: &Routed) {
         for copy in &routed.copies {
             if let Some(death) = &copy.death {
-                self.gone(routed.messages[copy.message as usize].name(), death.reason, &death.error);
+                self.gone(&routed.messages[copy.message as usize], death.reason, &death.error);
             }
         }
         for (message, idle) in &routed.idle {
-            let name = routed.messages[*message as usize].name();
+            let message = &routed.messages[*message as usize];
             match idle {
                 Idle::Filtered => {}
-                Idle::Unrouted => self.gone(name, Reason::Unrouted, "acknowledged"),
-                Idle::Dropped(reason) => self.gone(name, *reason, "dropped: `dead_letter` is `drop`"),
-                Idle::Rejected(refusal) => self.gone(name, refusal.reason, &refusal.detail),
+                Idle::Unrouted => self.gone(message, Reason::Unrouted, "acknowledged"),
+                Idle::Dropped(reason) => self.gone(message, *reason, "dropped: `dead_letter` is `drop`"),
+                Idle::Rejected(refusal) => self.gone(message, refusal.reason, &refusal.detail),
             }
         }
     }
 
-    fn gone(&mut self, name: &str, reason: Reason, what: &str) {
+    fn gone(&mut self, message: &Message, reason: Reason, what: &str) {
         if reason == Reason::Unrouted {
+            let name = message.name();
             if self.unrouted.len() < NAMES_MAX && !self.unrouted.contains(name) {
                 self.unrouted.insert(name.into());
                 warn!(source = %self.source, message_name = name, "no route takes messages of this name");
             }
             return;
         }
+        self.reports.tell(|payload| Report {
+            payload: payload.then(|| message.raw().body.clone()),
+            ..Report::new(What::DeadLetter, About { source: self.source.to_string(), ..About::default() }, reason, what).of(
+                message.message_type(),
+                message.name(),
+                message.id(),
+            )
+        });
         let now = Instant::now();
         match &mut self.rejected {
             Some((last, unsaid)) if now.duration_since(*last) < REJECTED_EVERY => *unsaid += 1,

@@ -36,7 +36,7 @@ pub(super) async fn live(spec: PipelineSpec, beat: &Beat, orders: signal::Receiv
         let worker = LinkWorker::new(link, journal.backlog(&ids), spec.house.clone(), Arc::clone(&graves), Arc::clone(&board));
         links.spawn(worker.run(stopping.clone()));
     }
-    let route_names = admit::Log::new(Arc::clone(&spec.source));
+    let route_names = admit::Log::new(Arc::clone(&spec.source), spec.house.reports.clone());
     tasks.spawn(admit::run(arrivals, spec.router.clone(), journal.clone(), route_names));
 
     let supervisor = source::Supervisor::new(&spec, door.clone(), Arc::clone(&board), orders.clone());

@@ -24,7 +24,7 @@ use crate::{
     broker::{House, Origin},
     deliver::LinkSpec,
     journal::transit,
-    route::Router,
+    route::{Router, STACK_BYTES},
     telemetry::{Beat, LaneMetrics, SourceMetrics},
 };
 
@@ -80,7 +80,9 @@ impl Pipeline {
         let (order, orders) = signal::channel(Order::Run);
         let (finish, finished) = signal::channel(false);
         let name = Arc::clone(&spec.source);
-        let thread = thread::Builder::new().name(thread_name(&name)).spawn(move || {
+        // Reserved, not used, until a jq program nests that deep.
+        let builder = thread::Builder::new().name(thread_name(&name)).stack_size(STACK_BYTES);
+        let thread = builder.spawn(move || {
             let in_order = run(&spec, &beat, &orders);
             finish.send_replace(in_order && *orders.borrow() == Order::Run);
         })?;

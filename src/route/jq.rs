@@ -6,18 +6,34 @@
 //!
 //! A payload that a transform leaves alone keeps its bytes. One that it changes is written anew: compact, integers of any size and
 //! decimals that were only passed on as they were spelled (but `-0` as `0`), of a repeated key the last value.
+//!
+//! A run has an [`Allowance`] of steps, and is given up, as a rejection, once it has used it.
 
-use std::{fmt, sync::Arc};
+mod allowance;
+mod metered;
+
+use std::{
+    fmt::{self, Write},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use jaq_core::{
     Compiler, Ctx, DataT, Exn, Filter, Lut, Vars, compile,
     data::HasLut,
-    load::{self, Arena, File, Loader, parse::Def},
+    load::{
+        self, Arena, File, Loader,
+        parse::{Def, Term},
+    },
     native,
 };
 use jaq_json::Val;
 
+pub(crate) use self::allowance::STACK_BYTES;
+use self::{
+    allowance::{Allowance, within},
+    metered::{metered, metered_def},
+};
 use super::tree::{self, Tree};
 use crate::{
     envelope::{Message, Rejection, Rewrite},
@@ -43,13 +59,14 @@ pub(super) enum Transformed {
     Changed(Arc<Message>),
 }
 
-/// What a program runs with: its own definitions and the time of the message.
+/// What a program runs with: its own definitions, the time of the message, what the run may cost.
 struct Seen;
 
 #[derive(Clone, Copy)]
 struct SeenBy<'a> {
     lut: &'a Lut<Seen>,
     now: f64,
+    allowance: &'a Allowance,
 }
 
 impl DataT for Seen {
@@ -58,7 +75,9 @@ impl DataT for Seen {
 }
 
 impl<'a> HasLut<'a, Seen> for SeenBy<'a> {
+    /// Asked for before every term that is run.
     fn lut(&self) -> &'a Lut<Seen> {
+        self.allowance.step();
         self.lut
     }
 }
@@ -83,40 +102,51 @@ impl Jq {
 
     /// As `when`: true unless it answers false, null or nothing. Of several answers the first counts.
     pub(super) fn holds(&self, seen: &Tree<'_>) -> Result<bool, Rejection> {
-        match self.answers(seen.message, seen.value()?.clone()).next() {
+        self.run("when", seen, |_, answers, _| match answers.next() {
             None => Ok(false),
             Some(Ok(value)) => Ok(!matches!(value, Val::Null | Val::Bool(false))),
             Some(Err(error)) => Err(rejection(format!("`when` failed: {error}"))),
-        }
+        })
     }
 
     /// As `transform`: the payload, type and name of what it answers; two answers or an error are a rejection.
     pub(super) fn transform(&self, seen: &Tree<'_>) -> Result<Transformed, Rejection> {
-        let input = seen.value()?;
-        let mut answers = self.answers(seen.message, input.clone());
-        let Some(first) = answers.next() else { return Ok(Transformed::Filtered) };
-        let answer = first.map_err(|error| rejection(format!("`transform` failed: {error}")))?;
-        match answers.next() {
-            None => {}
-            Some(Ok(_)) => return Err(rejection("`transform` answered more than one value")),
-            Some(Err(error)) => return Err(rejection(format!("`transform` failed: {error}"))),
-        }
-        let rewrite = Rewrite {
-            message_type: tree::changed_text(input, &answer, "message_type")?,
-            name: tree::changed_text(input, &answer, "message_name")?,
-            payload: tree::changed_payload(input, &answer)?.map(Bytes::from),
-            id: None,
-        };
-        Ok(if rewrite.is_empty() {
-            Transformed::Unchanged
-        } else {
-            Transformed::Changed(Arc::new(seen.message.rewritten(rewrite)))
+        let rewrite = self.run("transform", seen, |input, answers, allowance| {
+            let Some(first) = answers.next() else { return Ok(None) };
+            let answer = first.map_err(|error| rejection(format!("`transform` failed: {error}")))?;
+            match answers.next() {
+                None => {}
+                Some(Ok(_)) => return Err(rejection("`transform` answered more than one value")),
+                Some(Err(error)) => return Err(rejection(format!("`transform` failed: {error}"))),
+            }
+            Ok(Some(Rewrite {
+                message_type: tree::changed_text(input, &answer, "message_type")?,
+                name: tree::changed_text(input, &answer, "message_name")?,
+                payload: tree::changed_payload(input, &answer, |payload| allowance.looked_at(payload))?.map(Bytes::from),
+                id: None,
+            }))
+        })?;
+        Ok(match rewrite {
+            None => Transformed::Filtered,
+            Some(rewrite) if rewrite.is_empty() => Transformed::Unchanged,
+            Some(rewrite) => Transformed::Changed(Arc::new(seen.message.rewritten(rewrite))),
         })
     }
 
-    fn answers(&self, message: &Message, input: Val) -> impl Iterator<Item = Result<Val, String>> {
-        let data = SeenBy { lut: &self.filter.lut, now: message.received_ms() as f64 / 1000.0 };
-        self.filter.id.run((Ctx::<Seen>::new(data, Vars::new([])), input)).map(|answer| answer.map_err(said))
+    /// Runs the program on `seen`, whose value and answers `read` gets; a run that is over its allowance is a rejection.
+    fn run<T>(
+        &self,
+        place: &str,
+        seen: &Tree<'_>,
+        read: impl FnOnce(&Val, &mut dyn Iterator<Item = Result<Val, String>>, &Allowance) -> Result<T, Rejection>,
+    ) -> Result<T, Rejection> {
+        let input = seen.value()?;
+        let ended = within(|allowance| {
+            let data = SeenBy { lut: &self.filter.lut, now: seen.message.received_ms() as f64 / 1000.0, allowance };
+            let answers = self.filter.id.run((Ctx::<Seen>::new(data, Vars::new([])), input.clone()));
+            read(input, &mut answers.map(|answer| answer.map_err(said)), allowance)
+        });
+        ended.unwrap_or_else(|overrun| Err(rejection(format!("`{place}` was given up: {}", overrun.sentence()))))
     }
 }
 
@@ -126,24 +156,58 @@ impl fmt::Debug for Jq {
     }
 }
 
-/// An error in a program's own words.
+/// Bytes of an error that are worth reading; it may hold the whole message.
+const ERROR_MAX: usize = 1024;
+
+/// An error in a program's own words, as far as they are worth reading.
 fn said(exception: Exn<'_, Val>) -> String {
-    exception.get_err().map_or_else(|_| "it broke out of nothing".to_owned(), |error| error.to_string())
+    let Ok(error) = exception.get_err() else { return "it broke out of nothing".to_owned() };
+    let mut said = Said(String::new());
+    if write!(said, "{error}").is_err() {
+        said.0.push('…');
+    }
+    said.0
+}
+
+/// Takes the beginning of a text and then refuses, which ends its writing.
+struct Said(String);
+
+impl Write for Said {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = ERROR_MAX.saturating_sub(self.0.len());
+        let end = (0..=text.len().min(room)).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+        self.0.push_str(&text[..end]);
+        if end < text.len() { Err(fmt::Error) } else { Ok(()) }
+    }
 }
 
 pub(super) fn rejection(detail: impl Into<String>) -> Rejection {
     Rejection::new(Reason::Transform, detail)
 }
 
+/// The name of the program among its own library, where it is rewritten with it.
+const PROGRAM: &str = "__rialto_program";
+
 fn compiled(text: &str) -> Result<Filter<Seen>, Vec<String>> {
+    let term = parsed(text)?;
     let defs = jaq_core::defs().chain(jaq_std::defs()).chain(jaq_json::defs());
-    let defs = defs.filter(|def: &Def<&str>| !OFF.contains(&def.name));
+    let mut library: Vec<Def<&str>> = vec![metered::range()];
+    for def in defs.filter(|def| !OFF.contains(&def.name)) {
+        library.push(metered_def(def));
+    }
+    library.push(Def { name: PROGRAM, args: Vec::new(), body: metered(term) });
     let funs = jaq_core::funs().chain(jaq_std::funs()).chain(jaq_json::funs());
-    let funs = funs.filter(|(name, ..)| !OFF.contains(name));
+    let funs = funs.filter(|(name, ..)| !OFF.contains(name)).map(metered::renamed).chain(metered::funs());
     let now: native::Fun<Seen> = native::run(("now", native::v(0), |cv| native::bome(Ok(Val::from(cv.0.data().now)))));
     let arena = Arena::default();
-    let modules = Loader::new(defs).load(&arena, File { code: text, path: () }).map_err(load_errors)?;
+    let modules = Loader::new(library).load(&arena, File { code: PROGRAM, path: () }).map_err(load_errors)?;
     Compiler::<&str, Seen>::default().with_funs(funs.chain([now])).compile(modules).map_err(compile_errors)
+}
+
+/// The program's term. What is wrong with a text only the loader says, which gives no term away.
+fn parsed(text: &str) -> Result<Term<&str>, Vec<String>> {
+    Loader::new([]).load(&Arena::default(), File { code: text, path: () }).map_err(load_errors)?;
+    load::parse(text, |parser| parser.term()).ok_or_else(|| vec!["not a jq program: it must be one term".to_owned()])
 }
 
 fn load_errors(errors: load::Errors<&str, ()>) -> Vec<String> {

@@ -19,6 +19,7 @@ pub use candidates::Candidate;
 pub use compiled::{DeadLetterLane, Destination, EventRules, Route, SourceContext};
 pub use death::Death;
 pub use jq::Jq;
+pub(crate) use jq::STACK_BYTES;
 pub use matcher::{Matcher, Pattern};
 pub use routed::{Copy, Fields, Idle, LaneId, Routed, Span};
 pub use router::{Buried, GlobsTooLarge, Router};

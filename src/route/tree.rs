@@ -6,7 +6,7 @@ use jaq_json::{Map, Rc, Val, read, write};
 use serde::de::IgnoredAny;
 
 use super::jq::rejection;
-use crate::envelope::{HeaderValue, Message, Rejection};
+use crate::envelope::{DEPTH_MAX, HeaderValue, Message, Rejection, is_too_deep, string_end};
 
 /// The tree of one message, built when the first program asks for it and then shared by all.
 #[derive(Debug)]
@@ -55,7 +55,35 @@ fn text(text: &str) -> Val {
     Val::utf8_str(text.to_owned())
 }
 
+/// Digits of one number that jaq may read: its reader needs their square.
+const DIGITS_MAX: usize = 16 * 1024;
+
+/// Refuses a text, JSON or not, that would overwhelm jaq's reader, which recurses into what nests.
+pub(super) fn readable(text: &[u8]) -> Result<(), String> {
+    // Brackets are counted first, which tells of nearly every text that it is flat enough; the walk wants valid JSON.
+    let few = memchr::memchr2_iter(b'{', b'[', text).nth(DEPTH_MAX).is_none();
+    if !few && (serde_json::from_slice::<IgnoredAny>(text).is_err() || is_too_deep(text)) {
+        return Err(format!("a text is no JSON, or nests deeper than {DEPTH_MAX} levels"));
+    }
+    countable(text)
+}
+
+fn countable(text: &[u8]) -> Result<(), String> {
+    let long = |digits: &[u8]| digits.len() > DIGITS_MAX;
+    if long(text) && text.split(|byte| !byte.is_ascii_digit()).any(long) {
+        return Err(format!("a number has more than {DIGITS_MAX} digits"));
+    }
+    Ok(())
+}
+
+/// Reads what was decoded, and so is JSON and does not nest too deep.
 fn parse(json: &[u8]) -> Result<Val, Rejection> {
+    let mut at = 0;
+    while json.len() - at > DIGITS_MAX {
+        let text = memchr::memchr(b'"', &json[at..]).map_or(json.len(), |ahead| at + ahead);
+        countable(&json[at..text]).map_err(rejection)?;
+        at = json.len().min(string_end(json, text) + 1);
+    }
     read::parse_single(json).map_err(|error| rejection(format!("jq cannot read the message: {error}")))
 }
 
@@ -91,13 +119,14 @@ pub(super) fn changed_text(input: &Val, answer: &Val, key: &str) -> Result<Optio
     }
 }
 
-/// The payload as JSON, where the answer has another one than the input.
-pub(super) fn changed_payload(input: &Val, answer: &Val) -> Result<Option<Vec<u8>>, Rejection> {
+/// The payload as JSON, where the answer has another one than the input; `written` hears of it before it is written.
+pub(super) fn changed_payload(input: &Val, answer: &Val, written: impl FnOnce(&Val)) -> Result<Option<Vec<u8>>, Rejection> {
     let Some(value) = member(answer, "payload")? else { return Ok(None) };
     let before = member(input, "payload")?;
     if before == Some(value) {
         return Ok(None);
     }
+    written(value);
     let mut value = value.clone();
     if let Some(before) = before {
         restore_order(before, &mut value);

@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod conformance;
 mod gateway;
+mod library;
 mod redis;
 mod support;
 mod tidy;

@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{Given, fingerprint, matching::HANDLED};
 use crate::{
-    broker::{Bound, Broker, KINDS, Kind},
+    broker::{Bound, Broker, KINDS, Kind, handler},
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
 
@@ -16,7 +16,6 @@ const LATER: &[(&str, &[&str])] = &[
     ("service_bus", &["servicebus", "sb"]),
     ("webhook", &["http", "https"]),
     ("file", &["file"]),
-    ("handler", &[]),
     ("outbox", &["postgres", "postgresql"]),
 ];
 
@@ -116,7 +115,8 @@ impl Brokers {
             return named.broker.clone().map(|broker| (name.clone(), broker));
         }
         let otherwise = || format!("`brokers` has {}", list(self.named.keys().map(AsRef::as_ref)));
-        let hint = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
+        let near = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
+        let hint = if name == handler::KIND.name { handler::WHENCE.to_owned() } else { near };
         faults.fault(at, format!("no broker is named `{name}`")).hint(hint);
         None
     }

@@ -14,6 +14,7 @@ use crate::support::{self, PATIENCE, Running};
 
 mod amqp;
 pub(crate) mod cable;
+mod handler;
 mod http_server;
 mod hub;
 mod publishers;
@@ -26,6 +27,7 @@ pub(crate) use cable::Cable;
 macro_rules! for_every_kind {
     ($suite:ident) => {
         $suite!(amqp, crate::conformance::amqp::RabbitMq);
+        $suite!(handler, crate::conformance::handler::Functions);
         $suite!(http_server, crate::conformance::http_server::Posting);
         $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(redis, crate::conformance::redis::Redis);

@@ -52,7 +52,7 @@ fn faults(texts: &[&str]) -> String {
     let named = texts.iter().flat_map(|text| text.split("${").skip(1)).filter_map(|rest| rest.split('}').next());
     let named = named.filter(|inside| !inside.contains(":-")).filter_map(|inside| inside.split(':').next());
     let environment: Environment = named.map(|name| (name, "secret")).collect();
-    let sources = Sources { files: vec![folder.path().to_owned()], embedded: None, sets: Vec::new(), environment };
+    let sources = Sources { files: vec![folder.path().to_owned()], environment, ..Sources::default() };
     match config::load(&sources) {
         Ok(loaded) => {
             let (plan, problems) = config::plan(&loaded);

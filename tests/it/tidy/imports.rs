@@ -9,12 +9,13 @@ const TABLE: &[(&str, &[&str])] = &[
     ("route", &["envelope", "outcome", "written"]),
     ("intake", &["envelope", "outcome", "telemetry"]),
     ("journal", &["envelope", "route", "intake", "outcome", "telemetry"]),
-    ("broker", &["envelope", "intake", "listen", "live", "outcome", "written", "telemetry"]),
+    ("broker", &["envelope", "intake", "listen", "live", "outcome", "report", "written", "telemetry"]),
     ("live", &["envelope", "intake", "outcome", "telemetry"]),
     ("listen", &["telemetry"]),
     ("gateway", &["envelope", "intake", "listen", "live", "outcome", "telemetry"]),
-    ("pipeline", &["envelope", "route", "intake", "journal", "deliver", "broker", "outcome", "telemetry"]),
-    ("deliver", &["envelope", "route", "journal", "broker", "outcome", "telemetry"]),
+    ("pipeline", &["envelope", "route", "intake", "journal", "deliver", "broker", "outcome", "report", "telemetry"]),
+    ("deliver", &["envelope", "route", "journal", "broker", "outcome", "report", "telemetry"]),
+    ("report", &["outcome"]),
     ("config", &["envelope", "route", "broker", "gateway", "listen", "written", "telemetry"]),
     ("admin", &["telemetry"]),
     ("telemetry", &["outcome"]),
@@ -24,7 +25,7 @@ const TABLE: &[(&str, &[&str])] = &[
 ];
 
 /// The wiring and the commands know everybody.
-const KNOWS_ALL: &[&str] = &["bridge", "cli", "lib", "main"];
+const KNOWS_ALL: &[&str] = &["bridge", "cli", "embed", "lib", "main", "testkit"];
 
 /// What the table forbids and a reason allows: the file, the stage it names, the reason.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[

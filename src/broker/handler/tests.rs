@@ -1,0 +1,1 @@
+//! A link to a handler, without a bridge around it.

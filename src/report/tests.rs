@@ -1,0 +1,1 @@
+//! Reporters against endpoints that a test plays.

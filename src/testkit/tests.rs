@@ -1,0 +1,1 @@
+//! Queues in memory, as sources and publishers use them.
