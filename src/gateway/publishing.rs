@@ -1,14 +1,15 @@
 //! What a client publishes: to the subscribers at once, and where sources of the bridge read the channel, settled before the reply.
 
-use std::{fmt, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesOrdered};
 use tokio::time::timeout;
 
 use crate::{
+    intake::Unanswered,
     live::hub::{Hub, Judged, Round, event},
-    outcome::Verdict,
+    outcome::{Refusal, Verdict},
 };
 
 /// How long a client waits for the bridge to settle what it published.
@@ -26,8 +27,22 @@ pub(super) struct Publishing {
     published: u64,
 }
 
-/// How many got it, or why the bridge did not take it: a sentence for the client.
-pub(super) type Published = Result<u64, String>;
+/// How many got it, or why the bridge did not take it.
+pub(super) type Published = Result<u64, Untaken>;
+
+/// Why the bridge did not take a publish: a sentence for the client.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(super) enum Untaken {
+    /// A source would not have it.
+    #[error("the bridge refused it: {0}")]
+    Refused(Arc<Refusal>),
+    /// No verdict in time.
+    #[error("not settled within {} s; it may still be delivered", SETTLE_WITHIN.as_secs())]
+    Late,
+    /// No verdict at all.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+}
 
 impl Publishing {
     /// Nothing yet.
@@ -86,14 +101,13 @@ impl Publishing {
 async fn settle(judged: BoxFuture<'static, Vec<Judged>>, receivers: Vec<u64>) -> Vec<Published> {
     let mut answers: Vec<Published> = receivers.into_iter().map(Ok).collect();
     let Ok(judged) = timeout(SETTLE_WITHIN, judged).await else {
-        let late = || Err(format!("not settled within {} s; it may still be delivered", SETTLE_WITHIN.as_secs()));
-        return answers.iter().map(|_| late()).collect();
+        return answers.iter().map(|_| Err(Untaken::Late)).collect();
     };
     for (place, verdict) in judged {
         match verdict {
             Ok(Verdict::Accepted) => {}
-            Ok(Verdict::Rejected(refusal)) => answers[place] = Err(format!("the bridge refused it: {refusal}")),
-            Err(unanswered) => answers[place] = Err(unanswered.to_string()),
+            Ok(Verdict::Rejected(refusal)) => answers[place] = Err(Untaken::Refused(refusal)),
+            Err(unanswered) => answers[place] = Err(unanswered.into()),
         }
     }
     answers

@@ -1,14 +1,17 @@
 """The servers, a bridge per test, and names that no two tests share."""
 
 import os
+import pathlib
 import subprocess
 import time
+import urllib.request
 import uuid
 
 import pika
 import pytest
 import redis
 from crash.bridge import Bridge
+from crash.servers import free_port
 
 SECONDS = 15  # how long a witness waits for what must come
 
@@ -171,3 +174,76 @@ def redis_cli():
         one.process.kill()
         one.process.wait()
         one.process.stdout.close()
+
+
+DOORS = """\
+name: witness
+brokers:
+  web: {{ http_server: {{ listen: "127.0.0.1:{port}" }} }}
+  hub: hub://
+gateway: {{ http: web, {gateway} }}
+sources:
+  events: {{ broker: web, path: /events }}
+routes:
+  - {{ from: events, to: "hub/rialto:{{message_type}}:{{message_id}}" }}
+"""
+
+
+class Doors:
+    """A bridge without any other server: events come by POST and go to the hub, whose doors are open."""
+
+    def __init__(self, bridge, port):
+        self.bridge = bridge
+        self.host = f"127.0.0.1:{port}"
+        self.url = f"http://{self.host}"
+
+    def post(self, name, body, **headers):
+        """(status, body) of an event sent by POST."""
+        request = urllib.request.Request(f"{self.url}/events/{name}", body, {"content-type": "application/json"} | headers)
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return answer.status, answer.read()
+
+
+@pytest.fixture
+def doors(tmp_path):
+    started = []
+
+    def start(gateway="clients: 1000"):
+        port = free_port()
+        one = Bridge(tmp_path, DOORS.format(port=port, gateway=gateway))
+        one.start()
+        started.append(one)
+        one.wait_ready()
+        return Doors(one, port)
+
+    yield start
+    for one in started:
+        try:
+            if one.process.poll() is None:
+                one.terminate()
+        finally:
+            one.stop()
+
+
+@pytest.fixture
+def node(tmp_path):
+    """Runs a script of tests/witness/node; answers the process, whose standard output is a line of JSON each time it says something."""
+    running = []
+    here = pathlib.Path(__file__).parent / "node"
+
+    def run(script, *arguments):
+        modules = os.environ["RIALTO_TEST_NODE_MODULES"]
+        with open(tmp_path / f"{script}.log", "w") as log:
+            running.append(
+                subprocess.Popen(
+                    ["node", here / script, *arguments], stdout=subprocess.PIPE, stderr=log, env=os.environ | {"NODE_PATH": modules}, text=True
+                )
+            )
+        running[-1].log = tmp_path / f"{script}.log"
+        return running[-1]
+
+    yield run
+    for one in running:
+        one.kill()
+        one.wait()
+        one.stdout.close()

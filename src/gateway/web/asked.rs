@@ -24,7 +24,7 @@ pub(super) enum What {
     Subscribe { topics: Vec<Topic>, since: Option<Seq> },
     /// To hear these no more; with none named, nothing at all.
     Unsubscribe { topics: Vec<Topic> },
-    /// To publish a body, which is the JSON as it was written.
+    /// To publish a body, which is the JSON as it was written, on a channel.
     Publish { channel: Bytes, body: Bytes },
     /// An answer, to see that somebody is there.
     Ping,

@@ -10,9 +10,9 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::answer::{problem, problem_with};
 use crate::{
-    gateway::House,
+    gateway::{House, access::may_use},
     listen::{Body, Grant, Peer, is_asked_by_address, is_foreign},
-    live::hub::matches,
+    live::hub::Topic,
     telemetry::{ClientHere, DropReason, GatewayMetrics},
 };
 
@@ -38,8 +38,6 @@ pub(super) struct Pace {
     pub(super) stall: Duration,
     /// For a farewell.
     pub(super) farewell: Duration,
-    /// For the verdict on a publish.
-    pub(super) verdict: Duration,
 }
 
 /// Somebody who was let in. Dropped, the place is free.
@@ -52,12 +50,7 @@ pub(super) struct Guest {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self {
-            ping: Duration::from_secs(25),
-            stall: Duration::from_secs(30),
-            farewell: Duration::from_secs(2),
-            verdict: Duration::from_secs(10),
-        }
+        Self { ping: Duration::from_secs(25), stall: Duration::from_secs(30), farewell: Duration::from_secs(1) }
     }
 }
 
@@ -116,10 +109,9 @@ impl Door {
 }
 
 impl Guest {
-    /// Whether the guest may hear, and publish on, this channel.
-    pub(super) fn allows(&self, channel: &[u8]) -> bool {
-        let patterns = self.grant.as_ref().map_or(&[][..], |grant| &grant.patterns);
-        patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, channel))
+    /// Whether the guest may hear this, or publish on it.
+    pub(super) fn may_use(&self, topic: &Topic) -> bool {
+        may_use(self.grant.as_ref(), topic)
     }
 }
 

@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt::Write as _};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::value::RawValue;
 
-use crate::live::hub::{Delivery, Gap, Heard, Published, Seq, Topic};
+use crate::live::hub::{Delivery, Gap, Published, Seq, Topic};
 
 /// What the keys of a `message` frame take, without their values.
 const KEYS: usize = 96;
@@ -22,10 +22,10 @@ pub(super) fn pong(id: Option<&RawValue>) -> String {
     answer("ok", id, |_| {})
 }
 
-/// `ok` to a publish: its place, and how many subscriptions it went to.
-pub(super) fn published(id: Option<&RawValue>, heard: Heard) -> String {
+/// `ok` to a publish: how many subscriptions, and sources of the bridge, it went to.
+pub(super) fn published(id: Option<&RawValue>, receivers: u64) -> String {
     answer("ok", id, |text| {
-        let _ = write!(text, ",\"seq\":\"{}\",\"receivers\":{}", heard.seq, heard.receivers);
+        let _ = write!(text, ",\"receivers\":{receivers}");
     })
 }
 

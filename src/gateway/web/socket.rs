@@ -1,17 +1,18 @@
 //! A conversation over a WebSocket.
 
-use std::{collections::VecDeque, future::Future, sync::Arc, time::Duration};
+use std::{collections::VecDeque, future::Future, mem::take, pin::pin, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _, future::BoxFuture, stream::FuturesOrdered};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
+use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
         Error, Message, Utf8Bytes,
-        error::CapacityError,
+        error::{CapacityError, ProtocolError},
         protocol::{CloseFrame, Role, WebSocketConfig, frame::coding::CloseCode},
     },
 };
@@ -20,8 +21,10 @@ use super::{
     asked::{Asked, Nonsense, What},
     door::{Door, Guest},
     frame,
+    listening::{in_order, listen},
 };
 use crate::{
+    gateway::publishing::{Published, Publishing, Untaken},
     live::hub::{Delivery, Overflowed, Seq, Subscriber, Topic},
     telemetry::DropReason,
 };
@@ -38,9 +41,6 @@ const MESSAGE_MAX: usize = 1 << 20;
 /// Publishes of one client that wait for their verdicts; meanwhile its next words wait in its socket.
 const PUBLISHES_MAX: usize = 32;
 
-/// Channels and patterns of one client.
-const TOPICS_MAX: usize = 1_000;
-
 /// Speaks with a client until one of both ends it.
 pub(super) async fn converse(stream: Upgraded, door: Arc<Door>, guest: Guest) {
     let config = WebSocketConfig::default()
@@ -48,10 +48,16 @@ pub(super) async fn converse(stream: Upgraded, door: Arc<Door>, guest: Guest) {
         .write_buffer_size(WRITE_BYTES)
         .max_message_size(Some(MESSAGE_MAX))
         .max_frame_size(Some(MESSAGE_MAX));
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(config)).await;
-    let subscriber = door.house.hub.subscriber(door.house.buffer);
-    let publishing = FuturesOrdered::new();
-    let mut conversation = Conversation { door, guest, socket, subscriber, publishing, replay: false };
+    let mut conversation = Conversation {
+        socket: WebSocketStream::from_raw_socket(TokioIo::new(stream), Role::Server, Some(config)).await,
+        subscriber: door.house.hub.subscriber(door.house.buffer),
+        batch: VecDeque::new(),
+        replay: false,
+        publishing: Publishing::new(door.house.hub.clone()),
+        asked: VecDeque::new(),
+        door,
+        guest,
+    };
     let end = conversation.run().await;
     conversation.part(end).await;
 }
@@ -61,10 +67,13 @@ struct Conversation {
     guest: Guest,
     socket: WebSocketStream<TokioIo<Upgraded>>,
     subscriber: Subscriber,
-    /// Answers to publishes, in their order.
-    publishing: FuturesOrdered<BoxFuture<'static, String>>,
-    /// The next batch holds what waited in the ring, by topic: it is brought in order.
+    /// What is being written; its memory is used again.
+    batch: VecDeque<Delivery>,
+    /// The next batch holds what waited in the ring.
     replay: bool,
+    publishing: Publishing,
+    /// The ids of the publishes that wait for their verdicts, in their order.
+    asked: VecDeque<Option<Box<RawValue>>>,
 }
 
 /// Why a conversation is over.
@@ -77,25 +86,29 @@ enum End {
     Silent,
     /// It does not keep to the protocol.
     Wrong(CloseCode, &'static str),
+    /// The doors close.
+    Closing,
 }
 
 impl Conversation {
     async fn run(&mut self) -> End {
         let ping = self.door.pace.ping;
+        let mut closing = pin!(self.door.house.closing.clone().cancelled_owned());
         let (mut heard, mut pinged) = (true, false);
         let mut look = Instant::now() + ping;
         loop {
+            // Who has many publishes open is not read from; its next words, and its pongs, wait in its socket.
+            let reads = self.publishing.waiting() < PUBLISHES_MAX;
             let step = tokio::select! {
-                batch = self.subscriber.next() => self.deliver(batch).await,
-                frame = self.socket.next(), if self.publishing.len() < PUBLISHES_MAX => {
+                filled = self.subscriber.next_into(&mut self.batch) => self.deliver(filled).await,
+                frame = self.socket.next(), if reads => {
                     heard = true;
                     self.hear(frame).await
                 }
-                Some(answer) = self.publishing.next() => self.say(answer).await,
+                answers = self.publishing.next(), if !self.asked.is_empty() => self.answer(answers).await,
                 () = sleep_until(look) => {
                     look += ping;
-                    let waits = self.publishing.len() >= PUBLISHES_MAX;
-                    match (std::mem::take(&mut heard) || waits, std::mem::take(&mut pinged)) {
+                    match (take(&mut heard) || !reads, take(&mut pinged)) {
                         (true, _) => Ok(()),
                         (false, true) => Err(End::Silent),
                         (false, false) => {
@@ -104,6 +117,7 @@ impl Conversation {
                         }
                     }
                 }
+                () = &mut closing => Err(End::Closing),
             };
             if let Err(end) = step {
                 return end;
@@ -112,19 +126,21 @@ impl Conversation {
     }
 
     /// Writes what was published.
-    async fn deliver(&mut self, batch: Result<VecDeque<Delivery>, Overflowed>) -> Result<(), End> {
-        let Ok(mut batch) = batch else { return Err(End::Slow) };
-        if std::mem::take(&mut self.replay) {
-            batch.make_contiguous().sort_by_key(|delivery| delivery.message.seq);
+    async fn deliver(&mut self, filled: Result<(), Overflowed>) -> Result<(), End> {
+        if filled.is_err() {
+            return Err(End::Slow);
         }
-        let (socket, guest) = (&mut self.socket, &self.guest);
+        if take(&mut self.replay) {
+            in_order(&mut self.batch);
+        }
+        let Self { socket, batch, subscriber, door, .. } = self;
         let written = async {
-            for delivery in batch.iter().filter(|delivery| guest.allows(&delivery.message.channel)) {
-                socket.feed(text(frame::message(delivery))).await?;
+            for delivery in batch.drain(..) {
+                socket.feed(text(frame::message(&delivery))).await?;
             }
             socket.flush().await
         };
-        in_time(self.door.pace.stall, written).await
+        in_time(door, subscriber, written).await
     }
 
     /// Does what a client says.
@@ -146,95 +162,101 @@ impl Conversation {
             Ok(asked) => asked,
             Err(Nonsense { id, why }) => return self.say(frame::error(id.as_deref(), "bad_request", &why)).await,
         };
-        let id = id.as_deref();
         match what {
-            What::Ping => self.say(frame::pong(id)).await,
-            What::Publish { channel, .. } if !self.guest.allows(&channel) => {
-                self.say(frame::error(id, "forbidden", "the token does not allow this channel")).await
-            }
-            What::Publish { channel, body } => {
-                let (door, id) = (Arc::clone(&self.door), id.map(ToOwned::to_owned));
-                let answer = async move { super::publish::publish(&door, channel, body, id.as_deref()).await };
-                self.publishing.push_back(answer.boxed());
-                Ok(())
-            }
+            What::Ping => self.say(frame::pong(id.as_deref())).await,
+            What::Publish { channel, body } => self.publish(channel, body, id).await,
             What::Subscribe { topics, since } => {
-                if let Some(refused) = self.refusal(&topics) {
-                    return self.say(frame::error(id, refused.0, refused.1)).await;
+                for answer in self.subscribe(topics, since, id.as_deref()) {
+                    self.say(answer).await?;
                 }
-                let answers = self.subscribe(topics, since, id);
-                self.say_all(answers).await
+                Ok(())
             }
             What::Unsubscribe { topics } => {
                 let topics = if topics.is_empty() { self.subscriber.topics().iter().cloned().collect() } else { topics };
                 for topic in &topics {
                     self.subscriber.unsubscribe(topic);
                 }
-                self.say(frame::ok(id, self.door.house.hub.last())).await
+                self.say(frame::ok(id.as_deref(), self.door.house.hub.last())).await
             }
         }
     }
 
-    /// Why these may not be subscribed to.
-    fn refusal(&self, topics: &[Topic]) -> Option<(&'static str, &'static str)> {
-        let forbidden = |topic: &Topic| matches!(topic, Topic::Channel(name) if !self.guest.allows(name));
-        if topics.iter().any(forbidden) {
-            Some(("forbidden", "the token does not allow this channel"))
-        } else if self.subscriber.topics().len() + topics.len() > TOPICS_MAX {
-            Some(("too_many", "a client has at most 1000 channels and patterns"))
-        } else {
-            None
+    /// Subscribes; answers what to say before anything that was published.
+    fn subscribe(&mut self, topics: Vec<Topic>, since: Option<Seq>, id: Option<&RawValue>) -> Vec<String> {
+        if let Some(topic) = topics.iter().find(|topic| !self.guest.may_use(topic)) {
+            let why = format!("the token does not allow `{}`", String::from_utf8_lossy(topic.name()));
+            return vec![frame::error(id, "forbidden", &why)];
+        }
+        // Before what is published meanwhile: a client that comes back to here misses nothing.
+        let ok = frame::ok(id, self.door.house.hub.last());
+        match listen(&mut self.subscriber, topics, since) {
+            Ok(gap) => {
+                self.replay |= since.is_some();
+                [ok].into_iter().chain(gap.map(frame::gap)).collect()
+            }
+            Err(too_much) => vec![frame::error(id, "too_many", &too_much.to_string())],
         }
     }
 
-    /// Subscribes; answers what to say, before anything that was published.
-    fn subscribe(&mut self, topics: Vec<Topic>, since: Option<Seq>, id: Option<&serde_json::value::RawValue>) -> Vec<String> {
-        let mut answers = vec![frame::ok(id, self.door.house.hub.last())];
-        let Some(since) = since else {
-            for topic in topics {
-                self.subscriber.subscribe(topic);
-            }
-            return answers;
-        };
-        self.replay = true;
-        let subscriber = &mut self.subscriber;
-        let gaps = topics.into_iter().filter_map(|topic| subscriber.subscribe_since(topic, since));
-        // Each topic has the same hole, or a wider one.
-        answers.extend(gaps.reduce(|one, two| if two.to > one.to { two } else { one }).map(frame::gap));
-        answers
+    async fn publish(&mut self, channel: Bytes, body: Bytes, id: Option<Box<RawValue>>) -> Result<(), End> {
+        if !self.guest.may_use(&Topic::Channel(channel.clone())) {
+            let why = format!("the token does not allow `{}`", String::from_utf8_lossy(&channel));
+            return self.say(frame::error(id.as_deref(), "forbidden", &why)).await;
+        }
+        if let Some(receivers) = self.publishing.publish(channel, body) {
+            return self.say(frame::published(id.as_deref(), receivers)).await;
+        }
+        self.asked.push_back(id);
+        self.publishing.hand_over().await;
+        Ok(())
+    }
+
+    /// Tells what became of publishes.
+    async fn answer(&mut self, answers: Vec<Published>) -> Result<(), End> {
+        for answer in answers {
+            let id = self.asked.pop_front().flatten();
+            let id = id.as_deref();
+            let said = match answer {
+                Ok(receivers) => frame::published(id, receivers),
+                Err(why) => frame::error(id, code(&why), &why.to_string()),
+            };
+            self.say(said).await?;
+        }
+        Ok(())
     }
 
     async fn say(&mut self, answer: String) -> Result<(), End> {
         self.send(text(answer)).await
     }
 
-    async fn say_all(&mut self, answers: Vec<String>) -> Result<(), End> {
-        for answer in answers {
-            self.say(answer).await?;
-        }
-        Ok(())
-    }
-
     async fn send(&mut self, message: Message) -> Result<(), End> {
-        in_time(self.door.pace.stall, self.socket.send(message)).await
+        in_time(&self.door, &self.subscriber, self.socket.send(message)).await
     }
 
     /// Counts a client that is sent away, and tells it why, if it listens at all.
-    async fn part(&mut self, end: End) {
+    async fn part(mut self, end: End) {
+        let farewell = self.door.pace.farewell;
         let (reason, code, why) = match end {
-            End::Left => {
-                // The library has answered a close already; what is left of it is written.
-                let _ = timeout(self.door.pace.farewell, self.socket.flush()).await;
-                return;
+            // The library has answered a close already; what is left of it is written.
+            End::Left => return drop(timeout(farewell, self.socket.flush()).await),
+            End::Closing => {
+                let waiting = self.subscriber.next_into(&mut self.batch).now_or_never();
+                if let Some(filled) = waiting {
+                    // The farewell says what there is to say.
+                    let _ = timeout(farewell, self.deliver(filled)).await;
+                }
+                (None, CloseCode::Away, "Rialto stops")
             }
-            End::Slow => (DropReason::Slow, CloseCode::Again, "you read too slowly; come back with `since`"),
-            End::Silent => (DropReason::Idle, CloseCode::Policy, "no answer to a ping"),
-            End::Wrong(code, why) => (DropReason::Protocol, code, why),
+            End::Slow => (Some(DropReason::Slow), CloseCode::Again, "you read too slowly; come back with `since`"),
+            End::Silent => (Some(DropReason::Idle), CloseCode::Policy, "no answer to a ping"),
+            End::Wrong(code, why) => (Some(DropReason::Protocol), code, why),
         };
-        self.door.metrics.dropped(reason);
+        if let Some(reason) = reason {
+            self.door.metrics.dropped(reason);
+        }
         let frame = CloseFrame { code, reason: why.into() };
         // Who does not read, or is gone, is not told.
-        let _ = timeout(self.door.pace.farewell, self.socket.close(Some(frame))).await;
+        let _ = timeout(farewell, self.socket.close(Some(frame))).await;
     }
 }
 
@@ -242,12 +264,21 @@ fn text(text: String) -> Message {
     Message::Text(Utf8Bytes::from(text))
 }
 
-/// A client that does not take what is written in time is slow.
-async fn in_time(stall: Duration, written: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+/// A client that does not take what is written is slow: as soon as its buffer has overflowed meanwhile, and after a time anyway.
+async fn in_time(door: &Door, subscriber: &Subscriber, written: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
     tokio::select! {
         biased;
         written = written => written.map_err(|_| End::Left),
-        () = sleep(stall) => Err(End::Slow),
+        _ = subscriber.overflowed() => Err(End::Slow),
+        () = sleep(door.pace.stall) => Err(End::Slow),
+    }
+}
+
+fn code(why: &Untaken) -> &'static str {
+    match why {
+        Untaken::Refused(_) => "rejected",
+        Untaken::Late => "timeout",
+        Untaken::Unanswered(_) => "unanswered",
     }
 }
 
@@ -256,7 +287,7 @@ fn wrong(error: &Error) -> End {
     match error {
         Error::Capacity(CapacityError::MessageTooLong { .. }) => End::Wrong(CloseCode::Size, "a message is at most 1 MiB"),
         Error::Utf8(_) => End::Wrong(CloseCode::Invalid, "text is not UTF-8"),
-        Error::Protocol(tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake) => End::Left,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => End::Left,
         Error::Protocol(_) => End::Wrong(CloseCode::Protocol, "that is no WebSocket frame of a client"),
         _ => End::Left,
     }

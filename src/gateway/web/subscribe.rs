@@ -1,26 +1,29 @@
 //! `GET /subscribe`: Server-Sent Events, for `EventSource` and `curl -N`.
 
-use std::{convert::Infallible, str::FromStr as _, sync::Arc, time::Duration};
+use std::{collections::VecDeque, convert::Infallible, str::FromStr as _, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{FutureExt as _, stream};
 use http_body_util::{BodyExt as _, StreamBody};
 use hyper::{
     Method, Request, Response, StatusCode, Uri,
     body::{Frame, Incoming},
     header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS},
 };
+use tokio::time::sleep;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use url::form_urlencoded;
 
 use super::{
     answer::{problem, problem_with},
     door::{Door, Guest},
     event,
+    listening::{in_order, listen},
 };
 use crate::{
     listen::{Body, Page, Peer},
-    live::hub::{Overflowed, Seq, Subscriber, Topic},
+    live::hub::{Delivery, Seq, Subscriber, TooMuch, Topic},
     telemetry::DropReason,
 };
 
@@ -36,9 +39,6 @@ const HEARTBEAT: Duration = Duration::from_secs(15);
 /// How long a browser waits before it connects again, in milliseconds.
 const RETRY: u64 = 2_000;
 
-/// Channels and patterns of one stream.
-const TOPICS_MAX: usize = 256;
-
 /// The page that answers with a stream.
 #[derive(Debug)]
 pub(super) struct Subscribe(Arc<Door>);
@@ -53,14 +53,18 @@ struct Wish {
 /// One stream, while somebody reads it.
 struct Events {
     door: Arc<Door>,
-    guest: Guest,
     subscriber: Subscriber,
     /// What is said first.
     greeting: Option<Vec<u8>>,
     /// What waited when the stream began comes by topic, and is brought in order.
     replay: bool,
-    /// The last message looked at: one that two topics match is said once.
+    /// The last message said: one that two topics match is said once.
     last: u64,
+    /// Used again for each batch.
+    batch: VecDeque<Delivery>,
+    _guest: Guest,
+    /// The doors wait for it when they close.
+    _open: TaskTrackerToken,
 }
 
 impl Subscribe {
@@ -80,9 +84,13 @@ impl Page for Subscribe {
             Err(refusal) => return *refusal,
         };
         let last = request.headers().get(LAST_EVENT_ID).map(HeaderValue::as_bytes);
-        match Wish::read(request.uri(), last, &guest) {
-            Ok(wish) => respond(Events::begin(Arc::clone(&self.0), guest, wish)),
-            Err((status, why)) => problem(status, why),
+        let wish = match Wish::read(request.uri(), last, &guest) {
+            Ok(wish) => wish,
+            Err((status, why)) => return problem(status, why),
+        };
+        match Events::begin(Arc::clone(&self.0), guest, wish) {
+            Ok(events) => respond(events),
+            Err(too_much) => problem(StatusCode::BAD_REQUEST, too_much),
         }
     }
 }
@@ -95,8 +103,7 @@ impl Wish {
         for (key, value) in form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
             match &*key {
                 "pattern" => topics.push(Topic::Pattern(value.into_owned().into())),
-                "channel" if guest.allows(value.as_bytes()) => topics.push(Topic::Channel(value.into_owned().into())),
-                "channel" => return Err((StatusCode::FORBIDDEN, format!("the token does not allow the channel `{value}`"))),
+                "channel" => topics.push(Topic::Channel(value.into_owned().into())),
                 "since" => since = Some(value.into_owned()),
                 other => return bad(format!("`{other}` has no meaning here: `pattern`, `channel` and `since` have")),
             }
@@ -104,9 +111,12 @@ impl Wish {
         // A header that is no text is no place either.
         let last = last.filter(|last| !last.is_empty()).map(String::from_utf8_lossy);
         let since = last.as_deref().or(since.as_deref()).map(Seq::from_str).transpose();
+        if let Some(topic) = topics.iter().find(|topic| !guest.may_use(topic)) {
+            let why = format!("the token does not allow `{}`", String::from_utf8_lossy(topic.name()));
+            return Err((StatusCode::FORBIDDEN, why));
+        }
         match since {
             _ if topics.is_empty() => bad("say what to hear: `?pattern=rialto:*` or `?channel=NAME`".to_owned()),
-            _ if topics.len() > TOPICS_MAX => bad(format!("a stream has at most {TOPICS_MAX} patterns and channels")),
             Ok(since) => Ok(Self { topics, since }),
             Err(error) => bad(format!("`since` or `Last-Event-ID`: {error}")),
         }
@@ -114,23 +124,27 @@ impl Wish {
 }
 
 impl Events {
-    fn begin(door: Arc<Door>, guest: Guest, wish: Wish) -> Self {
+    fn begin(door: Arc<Door>, guest: Guest, wish: Wish) -> Result<Self, TooMuch> {
         let mut subscriber = door.house.hub.subscriber(door.house.buffer);
         let mut greeting = Vec::new();
         event::retry(RETRY, &mut greeting);
-        if let Some(since) = wish.since {
-            let gaps = wish.topics.into_iter().filter_map(|topic| subscriber.subscribe_since(topic, since)).collect::<Vec<_>>();
-            // Each topic has the same hole, or a wider one.
-            if let Some(gap) = gaps.into_iter().reduce(|one, two| if two.to > one.to { two } else { one }) {
-                event::gap(gap, &mut greeting);
-            }
-        } else {
+        if wish.since.is_none() {
             event::place(door.house.hub.last(), &mut greeting);
-            for topic in wish.topics {
-                subscriber.subscribe(topic);
-            }
         }
-        Self { door, guest, subscriber, greeting: Some(greeting), replay: wish.since.is_some(), last: 0 }
+        let gap = listen(&mut subscriber, wish.topics, wish.since)?;
+        if let Some(gap) = gap {
+            event::gap(gap, &mut greeting);
+        }
+        Ok(Self {
+            subscriber,
+            greeting: Some(greeting),
+            replay: wish.since.is_some(),
+            last: 0,
+            batch: VecDeque::new(),
+            _open: door.house.connections.token(),
+            _guest: guest,
+            door,
+        })
     }
 
     /// The next bytes; `None` at the end.
@@ -138,30 +152,34 @@ impl Events {
         if let Some(greeting) = self.greeting.take() {
             return Some(greeting);
         }
-        loop {
-            let mut out = Vec::new();
-            match tokio::time::timeout(HEARTBEAT, self.subscriber.next()).await {
-                Err(_) => event::heartbeat(&mut out),
-                Ok(Err(Overflowed)) => {
-                    self.door.metrics.dropped(DropReason::Slow);
-                    return None;
-                }
-                Ok(Ok(mut batch)) => {
-                    if std::mem::take(&mut self.replay) {
-                        batch.make_contiguous().sort_by_key(|delivery| delivery.message.seq);
-                    }
-                    for delivery in batch {
-                        let message = &delivery.message;
-                        if message.seq.number > self.last && self.guest.allows(&message.channel) {
-                            event::message(message, &mut out);
-                        }
-                        self.last = message.seq.number;
-                    }
+        let closing = &self.door.house.closing;
+        let mut out = Vec::new();
+        while out.is_empty() {
+            tokio::select! {
+                biased;
+                filled = self.subscriber.next_into(&mut self.batch) => filled.ok()?,
+                () = closing.cancelled() => return None,
+                () = sleep(HEARTBEAT) => event::heartbeat(&mut out),
+            }
+            if std::mem::take(&mut self.replay) {
+                in_order(&mut self.batch);
+            }
+            for Delivery { message, .. } in self.batch.drain(..) {
+                if message.seq.number > self.last {
+                    self.last = message.seq.number;
+                    event::message(&message, &mut out);
                 }
             }
-            if !out.is_empty() {
-                return Some(out);
-            }
+        }
+        Some(out)
+    }
+}
+
+impl Drop for Events {
+    /// Whether the stream ended by itself, or the listener gave up a connection that took nothing: what did not fit is what counts.
+    fn drop(&mut self) {
+        if self.subscriber.overflowed().now_or_never().is_some() {
+            self.door.metrics.dropped(DropReason::Slow);
         }
     }
 }

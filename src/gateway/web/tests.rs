@@ -11,6 +11,7 @@ use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{Message, protocol::Role},
 };
+use tokio_util::sync::CancellationToken;
 
 use super::{door::Pace, mount_at};
 use crate::{
@@ -36,6 +37,7 @@ struct Doors {
     metrics: Metrics,
     address: SocketAddr,
     listeners: Listeners,
+    closing: CancellationToken,
     _mounted: Vec<Mounted>,
 }
 
@@ -60,8 +62,9 @@ impl Opening {
         let listener = listeners.http(&"http".into(), settings).unwrap();
         let settings = Settings { resp: None, http: None, tokens: self.tokens, buffer: self.buffer, clients: self.clients };
         let house = House::new(&settings, &hub);
+        let closing = house.closing.clone();
         let mounted = mount_at(self.pace, &listener, &house, &metrics);
-        Doors { hub, metrics, address: listener.address(), listeners, _mounted: mounted }
+        Doors { hub, metrics, address: listener.address(), listeners, closing, _mounted: mounted }
     }
 }
 

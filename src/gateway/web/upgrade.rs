@@ -44,7 +44,7 @@ impl Page for Upgrade {
             Err(refusal) => return *refusal,
         };
         let (upgrade, door) = (hyper::upgrade::on(&mut request), Arc::clone(&self.0));
-        tokio::spawn(async move {
+        self.0.house.connections.spawn(async move {
             match upgrade.await {
                 Ok(stream) => socket::converse(stream, door, guest).await,
                 Err(error) => tracing::debug!(%error, "a client left before it was a WebSocket"),

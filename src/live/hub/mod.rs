@@ -224,7 +224,7 @@ impl Hub {
         // Of another life everything is unknown; what the ring has is sent all the same.
         let after = if since.epoch == self.0.epoch { since.number.min(last.number) } else { 0 };
         for message in ring.after(after).filter(|message| topic.takes(&message.channel)) {
-            outbox.push(message, &topic);
+            outbox.replay(message, &topic);
         }
         let first_kept = ring.first();
         index.add(topic, outbox);

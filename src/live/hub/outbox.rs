@@ -76,13 +76,22 @@ struct Queue {
 
 impl Outbox {
     pub(super) fn push(&self, message: &Arc<Published>, topic: &Topic) {
-        let size = message.body.len() + message.channel.len() + OVERHEAD;
+        self.put(message, topic, message.body.len() + message.channel.len() + OVERHEAD);
+    }
+
+    /// Puts in a message out of the ring, however far behind the subscriber is: who comes back could not come back otherwise. The
+    /// ring bounds how many there are, and their bytes are the ring's own.
+    pub(super) fn replay(&self, message: &Arc<Published>, topic: &Topic) {
+        self.put(message, topic, 0);
+    }
+
+    fn put(&self, message: &Arc<Published>, topic: &Topic, size: usize) {
         let mut queue = self.queue();
         if queue.overflowed {
             return;
         }
         let first = queue.waiting.is_empty();
-        let full = queue.bytes + size > self.buffer_max && !first;
+        let full = size > 0 && queue.bytes + size > self.buffer_max && queue.bytes > 0;
         if full {
             // What waits is of no use any more: the connection ends.
             *queue = Queue { overflowed: true, ..Queue::default() };

@@ -4,6 +4,8 @@
 const SHOWN_MAX = 500; // Events in the list; older ones leave it.
 const HELD_MAX = 500; // Events kept while the list is paused; older ones are counted and not kept.
 const PAYLOAD_MAX = 20_000; // Characters of one payload that are shown.
+const LINE_MAX = 90; // Characters of one that is shown on one line…
+const OPEN_MAX = 400; // …and of one that is shown unasked.
 const AGAIN_MIN = 500; // Milliseconds before the first try to come back…
 const AGAIN_MAX = 10_000; // …and between later ones.
 const TOKEN = "rialto-token";
@@ -93,7 +95,8 @@ function eventOf({ channel, message, encoding }, text) {
 
 // Numbers longer than a double are shown as JavaScript has them; the stream itself carries every digit.
 function pretty(value) {
-  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "";
+  const line = typeof value === "string" ? value : JSON.stringify(value);
+  const text = typeof value === "string" || line.length <= LINE_MAX ? line : JSON.stringify(value, null, 2);
   return text.length > PAYLOAD_MAX ? `${text.slice(0, PAYLOAD_MAX)}\n… ${text.length - PAYLOAD_MAX} more characters` : text;
 }
 
@@ -131,7 +134,8 @@ function item(event) {
   part.querySelector(".name").textContent = event.name;
   part.querySelector(".channel").textContent = event.channel;
   part.querySelector("pre").textContent = event.payload;
-  part.querySelector("details").open = event.payload.length < 400;
+  part.querySelector("pre").classList.toggle("short", event.payload.length <= LINE_MAX && !event.payload.includes("\n"));
+  part.querySelector("details").open = event.payload.length <= OPEN_MAX;
   part.dataset.text = event.text.toLowerCase();
   part.hidden = !matches(part);
   return part;
@@ -176,7 +180,7 @@ setInterval(() => {
 // Sending.
 
 async function send() {
-  const [name, payload] = [at("name").value.trim(), at("payload").value];
+  const [path, name, payload] = [at("path").value.trim().replace(/\/$/, ""), at("name").value.trim(), at("payload").value];
   try {
     JSON.parse(payload);
   } catch (error) {
@@ -187,7 +191,7 @@ async function send() {
   if (token) headers.authorization = `Bearer ${token}`;
   answer(null, "…");
   try {
-    const response = await fetch(`/events/${encodeURIComponent(name)}`, { method: "POST", headers, body: payload });
+    const response = await fetch(`${path}/${encodeURIComponent(name)}`, { method: "POST", headers, body: payload });
     answer(response.ok, describe(response, await response.text()));
   } catch (error) {
     answer(false, `Nobody answered: ${error.message}`);

@@ -190,6 +190,25 @@ async fn a_request_that_asks_for_nothing_or_nonsense_is_told_so() {
         assert_eq!(doors.status(target, &[]).await, 400, "{target}");
     }
     assert_eq!(doors.status("/subscribe?pattern=*", &[("Last-Event-ID", "nonsense")]).await, 400);
-    let many = "/subscribe?".to_owned() + &"pattern=x&".repeat(257);
-    assert_eq!(doors.status(many.trim_end_matches('&'), &[]).await, 400);
+    let long = "/subscribe?pattern=".to_owned() + &"x".repeat(5_000);
+    assert_eq!(doors.status(&long, &[]).await, 400);
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_is_counted_and_one_whose_doors_close_ends() {
+    let doors = Opening { buffer: 64 << 10, ..Opening::default() }.open();
+    let (_, stuck) = doors.ask("/subscribe?pattern=*", &[]).await;
+    let (_, mut quick) = doors.ask("/subscribe?pattern=other", &[]).await;
+    let body = "x".repeat(64 << 10);
+    for _ in 0..400 {
+        doors.publish("c", &body);
+        tokio::task::yield_now().await;
+    }
+    // The listener gives up a connection that takes nothing; here the client itself goes.
+    drop(stuck);
+    doors.counted(r#"rialto_gateway_dropped_clients_total{protocol="sse",reason="slow"} 1"#).await;
+    doors.publish("other", "last");
+    doors.closing.cancel();
+    assert_eq!(read(&mut quick, 1).await.0[0].data, "last");
+    doors.counted(r#"rialto_gateway_clients{protocol="sse"} 0"#).await;
 }

@@ -78,7 +78,9 @@ async fn a_token_with_patterns_hears_and_says_nothing_else() {
     assert!(client.ask(r#"{"op":"subscribe","id":1,"channels":["private"]}"#).await.contains(r#""code":"forbidden""#));
     assert!(client.ask(r#"{"op":"publish","id":1,"channel":"private","message":1}"#).await.contains(r#""code":"forbidden""#));
     // A wide pattern is not wider than the token.
-    client.ask(r#"{"op":"subscribe","id":1,"patterns":["*"]}"#).await;
+    assert_eq!(doors.status("/subscribe?pattern=*", &[bearer]).await, 403);
+    assert!(client.ask(r#"{"op":"subscribe","id":1,"patterns":["*"]}"#).await.contains(r#""code":"forbidden""#));
+    client.ask(r#"{"op":"subscribe","id":1,"patterns":["other:?"]}"#).await;
     doors.publish("private", "1");
     doors.publish("other:x", "2");
     assert!(client.hear_text().await.contains(r#""channel":"other:x""#));
