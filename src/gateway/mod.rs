@@ -83,7 +83,7 @@ impl Gateway {
         let house = House::new(settings, hub);
         let resp = settings.resp.map(|address| resp::open(address, &house, listeners, metrics)).transpose()?;
         let listener = settings.http.as_ref().and_then(|name| listeners.of(name));
-        let web = listener.map(|listener| web::mount(&listener, &house, metrics)).unwrap_or_default();
+        let web = listener.map(|listener| web::mount(&listener, &house, metrics, resp)).unwrap_or_default();
         Ok(Self { resp, web, house })
     }
 

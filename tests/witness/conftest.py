@@ -194,6 +194,7 @@ class Doors:
 
     def __init__(self, bridge, port):
         self.bridge = bridge
+        self.port = port
         self.host = f"127.0.0.1:{port}"
         self.url = f"http://{self.host}"
 

@@ -86,9 +86,29 @@ def test_the_page_hears_sends_finds_and_shows_markup_as_text(doors, node, tmp_pa
     assert (shots / "page-dark.png").stat().st_size > 10_000
 
 
+def test_the_page_that_was_cut_off_comes_back_to_where_it_was(doors, node):
+    bridge = doors()
+    wire = Wire(bridge.port)
+    page = node("comeback.cjs", f"http://127.0.0.1:{wire.port}")
+    assert said(page) == "live"
+    bridge.post("Before", b"{}")
+    assert said(page) == "Before"
+    wire.cut()
+    assert said(page) == "lost"
+    bridge.post("Meanwhile", b"{}")
+    wire.mend()
+    assert said(page) == "Meanwhile"
+    # Another life of the hub: what it had is gone, and the page says so.
+    bridge.bridge.terminate()
+    bridge.bridge.start()
+    bridge.bridge.wait_ready()
+    assert said(page) == "gap"
+    ends(page)
+
+
 def test_an_event_source_that_was_cut_off_comes_back_to_where_it_was(doors, node):
     bridge = doors()
-    wire = Wire(int(bridge.host.split(":")[1]))
+    wire = Wire(bridge.port)
     browser = node("eventsource.cjs", f"http://127.0.0.1:{wire.port}")
     assert said(browser) == {"open": True}
     bridge.post("News", b'{"n":1}')

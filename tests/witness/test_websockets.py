@@ -1,6 +1,10 @@
 """A foreign WebSocket client, Python's `websockets`, at the door `/ws`."""
 
 import json
+import pathlib
+import re
+import socket as socketlib
+import time
 
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -85,3 +89,39 @@ def test_tokens_and_origins(doors, socket, tmp_path):
     by_protocol = socket(bridge, subprotocols=["rialto", "bearer.open"])
     assert by_protocol.subprotocol == "rialto"
     assert ask(by_protocol, op="subscribe", id=1, channels=["private"])["op"] == "ok"
+
+
+def test_a_thousand_clients_that_never_read_cost_a_bounded_amount_and_disturb_nobody(doors, socket):
+    bridge = doors("clients: 2000, buffer: 64KiB")
+    stuck = []
+    for _ in range(1000):
+        raw = socketlib.socket()
+        raw.setsockopt(socketlib.SOL_SOCKET, socketlib.SO_RCVBUF, 4096)
+        raw.connect(("127.0.0.1", bridge.port))
+        raw.sendall(
+            f"GET /ws HTTP/1.1\r\nHost: {bridge.host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        assert raw.recv(4096).startswith(b"HTTP/1.1 101 ")
+        text = b'{"op":"subscribe","patterns":["*"]}'
+        raw.sendall(bytes([0x81, 0x80 | len(text), 0, 0, 0, 0]) + text)
+        assert b'"op":"ok"' in raw.recv(4096)
+        stuck.append(raw)
+    quick = socket(bridge, max_size=None)
+    ask(quick, op="subscribe", id=1, patterns=["*"])
+    body = json.dumps("x" * 60_000)
+    for _ in range(200):
+        quick.send(f'{{"op":"publish","id":1,"channel":"c","message":{body}}}')
+        answers = [json.loads(quick.recv(SECONDS)) for _ in range(2)]
+        assert sorted(answer["op"] for answer in answers) == ["message", "ok"]
+    end = time.monotonic() + SECONDS
+    dropped = 'rialto_gateway_dropped_clients_total{protocol="websocket",reason="slow"} 1000'
+    while dropped not in bridge.bridge.get("/metrics")[1].splitlines():
+        assert time.monotonic() < end, bridge.bridge.get("/metrics")[1]
+        time.sleep(0.1)
+    # 12 MB were published to each: together they would be 12 GB.
+    status = pathlib.Path(f"/proc/{bridge.bridge.process.pid}/status").read_text()
+    most = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1])
+    assert most < 250_000, f"{most} kB"
+    for raw in stuck:
+        raw.close()

@@ -1,6 +1,9 @@
 //! The page at `/` and its parts: files that are compiled in, and ask nothing of any other host.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
+use bytes::Bytes;
 use hyper::{
     Method, Request, Response, StatusCode,
     body::Incoming,
@@ -11,20 +14,28 @@ use super::answer::problem_with;
 use crate::listen::{Body, Page, Peer, full};
 
 /// One file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 pub(super) struct File {
     pub(super) path: &'static str,
     kind: &'static str,
-    text: &'static str,
+    bytes: Bytes,
 }
 
-/// All of them.
-pub(super) static FILES: &[File] = &[
-    File { path: "/", kind: "text/html; charset=utf-8", text: include_str!("page/index.html") },
-    File { path: "/page.css", kind: "text/css; charset=utf-8", text: include_str!("page/page.css") },
-    File { path: "/page.js", kind: "text/javascript; charset=utf-8", text: include_str!("page/page.js") },
-    File { path: "/page.svg", kind: "image/svg+xml", text: include_str!("page/page.svg") },
-];
+/// What stands in the page for the port of the RESP door.
+const RESP_PORT: &str = "{resp}";
+
+/// All of them. The page tells what to try, also with a Redis client where `resp` is open.
+pub(super) fn files(resp: Option<SocketAddr>) -> [File; 4] {
+    let file = |path, kind, bytes: &'static str| File { path, kind, bytes: bytes.into() };
+    let port = resp.map(|address| address.port().to_string()).unwrap_or_default();
+    let page = include_str!("page/index.html").replacen(RESP_PORT, &port, 1);
+    [
+        File { path: "/", kind: "text/html; charset=utf-8", bytes: page.into() },
+        file("/page.css", "text/css; charset=utf-8", include_str!("page/page.css")),
+        file("/page.js", "text/javascript; charset=utf-8", include_str!("page/page.js")),
+        file("/page.svg", "image/svg+xml", include_str!("page/page.svg")),
+    ]
+}
 
 /// Nothing but these files and this host; no script that is written into the page, no text that becomes markup, no frame around it.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -48,7 +59,7 @@ impl Page for File {
             let why = "this is a page to look at; events are posted to the path of a source";
             return problem_with(StatusCode::METHOD_NOT_ALLOWED, why, ALLOW, "GET, HEAD");
         }
-        let mut response = Response::new(full(self.text));
+        let mut response = Response::new(full(self.bytes.clone()));
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(self.kind));
         let always = HEADERS.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
         response.headers_mut().extend(always);

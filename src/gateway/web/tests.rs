@@ -63,7 +63,7 @@ impl Opening {
         let settings = Settings { resp: None, http: None, tokens: self.tokens, buffer: self.buffer, clients: self.clients };
         let house = House::new(&settings, &hub);
         let closing = house.closing.clone();
-        let mounted = mount_at(self.pace, &listener, &house, &metrics);
+        let mounted = mount_at(self.pace, &listener, &house, &metrics, "127.0.0.1:6380".parse().ok());
         Doors { hub, metrics, address: listener.address(), listeners, closing, _mounted: mounted }
     }
 }

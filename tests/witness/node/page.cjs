@@ -15,6 +15,9 @@ run(async (page, say, faults) => {
   await page.locator('#state[data-state="live"]').waitFor();
   say("live");
 
+  const lines = await page.locator("#lines code").allTextContents();
+  expect(lines.length === 2 && lines[0].includes("/events/") && lines[1].includes("/subscribe?"), `what to try, without a RESP door: ${lines}`);
+
   // From elsewhere, by HTTP.
   await post("Outside", { from: "a program" });
   await page.locator("#events li", { hasText: "Outside" }).waitFor();

@@ -219,12 +219,16 @@ function answer(good, text) {
 
 // What to try from a terminal, under the name by which this page was reached.
 function tell() {
-  const base = location.host;
+  const { host, hostname } = location;
+  const resp = document.body.dataset.resp;
+  const elsewhere = ["localhost", "127.0.0.1"].includes(hostname) ? "" : ` -h ${hostname}`;
+  const token = sessionStorage.getItem(TOKEN);
+  const proof = token ? ' -H "Authorization: Bearer $TOKEN"' : "";
   const lines = [
-    ["Send", `curl ${base}/events/UserJoined -d '{"user_id":123}'`],
-    ["Listen, with any Redis client", `redis-cli -p 6380 PSUBSCRIBE 'rialto:*'`],
-    ["Listen, with any HTTP client", `curl -N '${base}/subscribe?pattern=rialto:*'`],
+    ["Send", `curl ${host}/events/UserJoined -d '{"user_id":123}'${proof}`],
+    ["Listen, with any HTTP client", `curl -N '${host}/subscribe?pattern=rialto:*'${proof}`],
   ];
+  if (resp) lines.splice(1, 0, ["Listen, with any Redis client", `redis-cli${elsewhere} -p ${resp}${token ? ' -a "$TOKEN"' : ""} PSUBSCRIBE 'rialto:*'`]);
   at("lines").replaceChildren(...lines.map(([what, line]) => {
     const [entry, label, code] = ["li", "span", "code"].map((tag) => document.createElement(tag));
     label.textContent = what;
@@ -245,6 +249,7 @@ on("listen", "submit", () => {
 on("send", "submit", send);
 on("admit", "submit", () => {
   sessionStorage.setItem(TOKEN, at("token").value);
+  tell();
   connectAnew();
 });
 on("pause", "click", pause);

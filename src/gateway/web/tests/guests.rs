@@ -118,6 +118,10 @@ async fn the_page_asks_nothing_of_other_hosts_and_runs_nothing_that_is_written_i
         }
         assert!(!head.contains("unsafe"), "{head}");
     }
+    let (_, mut stream) = doors.ask("/", &[("Connection", "close")]).await;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await.unwrap();
+    assert!(page.contains(r#"data-resp="6380""#), "{page}");
     let html = include_str!("../page/index.html");
     let script = include_str!("../page/page.js");
     for word in ["http://", "https://", "//", "onclick", "<style", "style="] {
