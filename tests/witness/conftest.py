@@ -85,6 +85,27 @@ def bridge(tmp_path):
 
 
 @pytest.fixture
+def bridge_alone(tmp_path):
+    """The same on a configuration that names brokers of its own."""
+    started = []
+
+    def start(configuration):
+        one = Bridge(tmp_path, configuration)
+        one.start()
+        started.append(one)
+        one.wait_ready()
+        return one
+
+    yield start
+    for one in started:
+        try:
+            if one.process.poll() is None:
+                one.terminate()
+        finally:
+            one.stop()
+
+
+@pytest.fixture
 def publish(channel):
     """Publishes to a queue, persistent, confirmed, mandatory."""
 
