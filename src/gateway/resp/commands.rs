@@ -67,9 +67,9 @@ pub(super) static COMMANDS: &[Command] = &[
         .while_subscribed(),
 ];
 
-/// The command of a name in lower case.
+/// The command of a name, in letters of either case.
 pub(super) fn find(name: &[u8]) -> Option<&'static Command> {
-    COMMANDS.iter().find(|command| command.name.as_bytes() == name)
+    COMMANDS.iter().find(|command| command.name.as_bytes().eq_ignore_ascii_case(name))
 }
 
 fn subscribe(session: &mut Session, kind: Kind, arguments: Arguments<'_>, writer: &mut Writer<'_>) -> Flow {
@@ -284,7 +284,7 @@ fn command(_: &mut Session, arguments: Arguments<'_>, writer: &mut Writer<'_>) -
         b"info" => {
             writer.array(arguments.len() - 2);
             for name in arguments.from(2) {
-                match find(&name.to_ascii_lowercase()) {
+                match find(name) {
                     Some(command) => answers::command(command.name, command.arity, writer),
                     None => writer.null(),
                 }

@@ -113,16 +113,16 @@ impl Session {
 
     /// Runs one command. Publishes that wait for the bridge are run side by side; anything else waits for those before it.
     pub(super) fn run(&mut self, arguments: Arguments<'_>, out: &mut Vec<u8>) -> Flow {
-        let name = arguments.at(0).to_ascii_lowercase();
+        let name = arguments.at(0);
         let waits = self.publishing.waiting();
-        if waits > 0 && (name != b"publish" || waits >= WAITING_MAX) {
+        if waits > 0 && (!name.eq_ignore_ascii_case(b"publish") || waits >= WAITING_MAX) {
             return Flow::Wait;
         }
-        if matches!(&name[..], b"post" | b"host:") {
-            return Flow::Expel(Expelled::Browser);
-        }
         let mut writer = Writer { out, version: self.version };
-        let Some(command) = super::commands::find(&name) else {
+        let Some(command) = super::commands::find(name) else {
+            if name.eq_ignore_ascii_case(b"post") || name.eq_ignore_ascii_case(b"host:") {
+                return Flow::Expel(Expelled::Browser);
+            }
             writer.error(&unknown(arguments));
             return Flow::Go;
         };
