@@ -4,12 +4,18 @@ use std::{path::PathBuf, sync::Arc};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    client::{
+        WebPkiServerVerifier,
+        danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
+    },
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
 
-use crate::written::{Node, Problems};
+use crate::{
+    telemetry::CertificateMetrics,
+    written::{Node, Problems},
+};
 
 /// How a server proves itself to us, and we to it. Files are read anew at each opening of a link, so a rotated certificate
 /// needs no restart.
@@ -55,21 +61,27 @@ impl Tls {
         self.server_name.as_deref().unwrap_or(host)
     }
 
-    /// A client configuration with TLS 1.2 and 1.3. The error is a sentence that names the file.
-    pub(super) fn client_config(&self) -> Result<Arc<ClientConfig>, String> {
+    /// A client configuration with TLS 1.2 and 1.3, which tells `metrics` when the certificates end that both sides show. The error
+    /// is a sentence that names the file.
+    pub(super) fn client_config(&self, metrics: &CertificateMetrics) -> Result<Arc<ClientConfig>, String> {
         let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| error.to_string())?;
-        let builder = if self.insecure {
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anyone(provider)))
+        let judge: Arc<dyn ServerCertVerifier> = if self.insecure {
+            Arc::new(Anyone(provider))
         } else {
-            builder.with_root_certificates(self.roots()?)
+            let judge = WebPkiServerVerifier::builder_with_provider(Arc::new(self.roots()?), provider);
+            judge.build().map_err(|error| error.to_string())?
         };
+        let builder = builder.dangerous().with_custom_certificate_verifier(Arc::new(Noted { judge, metrics: metrics.clone() }));
         let config = match &self.identity {
             None => builder.with_no_client_auth(),
             Some((cert_file, key_file)) => {
                 let chain = certificates(cert_file)?;
+                if let Some(end) = chain.first().and_then(end_of) {
+                    metrics.own(end);
+                }
                 let key = PrivateKeyDer::from_pem_file(key_file).map_err(|error| format!("{}: {error}", key_file.display()))?;
                 builder.with_client_auth_cert(chain, key).map_err(|error| format!("{}: {error}", cert_file.display()))?
             }
@@ -99,6 +111,58 @@ fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> 
     let named = |error: rustls::pki_types::pem::Error| format!("{}: {error}", file.display());
     let found: Vec<_> = CertificateDer::pem_file_iter(file).map_err(named)?.collect::<Result<_, _>>().map_err(named)?;
     if found.is_empty() { Err(format!("{}: no certificate in it", file.display())) } else { Ok(found) }
+}
+
+/// When a certificate ends, in seconds since the Unix epoch (RFC 5280, section 4.1.2.5). `None` where it cannot be read: whoever
+/// verifies it says so.
+fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    Some(certificate.validity().not_after.timestamp())
+}
+
+/// Notes when the server's certificate ends, then asks the judge: one that is refused because it has ended is worth knowing too.
+#[derive(Debug)]
+struct Noted {
+    judge: Arc<dyn ServerCertVerifier>,
+    metrics: CertificateMetrics,
+}
+
+impl ServerCertVerifier for Noted {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        if let Some(end) = end_of(certificate) {
+            self.metrics.server(&name.to_str(), end);
+        }
+        self.judge.verify_server_cert(certificate, others, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.judge.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.judge.supported_verify_schemes()
+    }
 }
 
 /// Takes any certificate, but the handshake must still be signed by its key.

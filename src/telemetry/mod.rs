@@ -7,6 +7,6 @@ mod metrics;
 pub use health::{Beat, Check, Health, Readiness, STUCK_AFTER};
 pub use logs::{LogError, LogFormat, LogGuard, LogPlan, start as start_logs};
 pub use metrics::{
-    BrokerMetrics, ClientHere, DropReason, GatewayMetrics, LaneMetrics, LaneOutcome, Metrics, Protocol, SourceAction,
-    SourceMetrics, SourceState,
+    BrokerMetrics, CertificateMetrics, ClientHere, DropReason, GatewayMetrics, LaneMetrics, LaneOutcome, Metrics, Protocol,
+    SourceAction, SourceMetrics, SourceState,
 };

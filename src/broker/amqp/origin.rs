@@ -76,7 +76,7 @@ impl AmqpOrigin {
     }
 
     async fn try_open(&self, house: &House) -> Result<AmqpSource, OpenError> {
-        let wire = Wire::dial(&self.broker.settings, house).await?;
+        let wire = Wire::dial(&self.broker.name, &self.broker.settings, house).await?;
         let channel = wire.channel().await?;
         if let Some(declare) = &self.declare {
             declare.create(&channel, &self.queue).await?;

@@ -21,7 +21,7 @@ use crate::{
 /// One sentence per fault.
 pub(super) async fn ask(broker: &Arc<Amqp>, what: &Probe<'_>, house: &House) -> Vec<String> {
     let asked = async {
-        let wire = Wire::dial(&broker.settings, house).await?;
+        let wire = Wire::dial(&broker.name, &broker.settings, house).await?;
         let found = look(&wire, what).await;
         wire.close().await;
         found.map_err(OpenError::from)

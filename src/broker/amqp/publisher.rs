@@ -61,7 +61,7 @@ impl Link {
     }
 
     async fn try_open(settings: &Settings, key: &LinkKey, house: &House) -> Result<Self, OpenError> {
-        let wire = Wire::dial(settings, house).await?;
+        let wire = Wire::dial(&key.broker, settings, house).await?;
         let control = wire.channel().await?;
         let mut link = Self { wire, control, exchange: Written::Template, lines: HashMap::new(), holding: Arc::new(()) };
         if !key.part.contains('{') {

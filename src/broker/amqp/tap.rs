@@ -80,7 +80,7 @@ fn widest(template: &str) -> String {
 
 impl Tap {
     async fn try_open(&self, house: &House) -> Result<AmqpSource, OpenError> {
-        let wire = Wire::dial(&self.broker.settings, house).await?;
+        let wire = Wire::dial(&self.broker.name, &self.broker.settings, house).await?;
         let channel = wire.channel().await?;
         let options = QueueDeclareOptions { exclusive: true, auto_delete: true, ..QueueDeclareOptions::default() };
         let mut limits = FieldTable::default();

@@ -53,13 +53,13 @@ impl Drop for Plug {
 
 impl Wire {
     /// Dials the nodes of the cluster in a random order and answers with the first that lets us in. One try each.
-    pub(super) async fn dial(settings: &Settings, house: &House) -> Result<Self, OpenError> {
+    pub(super) async fn dial(broker: &str, settings: &Settings, house: &House) -> Result<Self, OpenError> {
         let mut endpoints = settings.endpoints()?;
         fastrand::shuffle(&mut endpoints);
         let time = OPEN_TIME / u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         let mut failed: Option<OpenError> = None;
         for endpoint in &endpoints {
-            let attempt = timeout(time, Self::dial_one(endpoint, settings, house)).await;
+            let attempt = timeout(time, Self::dial_one(broker, endpoint, settings, house)).await;
             let fault = match attempt {
                 Ok(Ok(wire)) => return Ok(wire),
                 Ok(Err(fault)) => fault,
@@ -78,7 +78,7 @@ impl Wire {
         Err(failed.unwrap_or_else(|| OpenError { reason: Reason::Link, detail: "no URL".into() }))
     }
 
-    async fn dial_one(endpoint: &Endpoint, settings: &Settings, house: &House) -> Result<Self, Fault> {
+    async fn dial_one(broker: &str, endpoint: &Endpoint, settings: &Settings, house: &House) -> Result<Self, Fault> {
         let host = (endpoint.host.as_str(), endpoint.port);
         let addresses: Vec<SocketAddr> =
             tokio::net::lookup_host(host).await.map_err(|error| Fault::new(Reason::Dns, error.to_string()))?.collect();
@@ -93,7 +93,8 @@ impl Wire {
         let plug = Plug(handle.map_err(|error| Fault::new(Reason::Link, error.to_string()))?.into());
         let stream = if endpoint.tls {
             let refused = |detail: String| Fault::new(Reason::Tls, detail);
-            let connector = RustlsConnector::from(settings.tls().client_config().map_err(refused)?);
+            let connector =
+                RustlsConnector::from(settings.tls().client_config(&house.metrics.certificates(broker)).map_err(refused)?);
             let name = settings.tls().name_for(&endpoint.host);
             stream.into_rustls(&connector, name).await.map_err(|error| refused(error.to_string()))?
         } else {

@@ -12,7 +12,7 @@ use super::{
     wire::{Encryption, Greeting, Wire},
 };
 use crate::{
-    broker::{OpenError, tls::Tls},
+    broker::{House, OpenError, tls::Tls},
     outcome::Reason,
 };
 
@@ -40,15 +40,15 @@ pub(super) struct Dialer {
 }
 
 impl Dialer {
-    /// Reads the URL's, password's and certificates' files anew. `name` becomes the client's name.
-    pub(super) fn new(settings: &Settings, name: &str) -> Result<Self, OpenError> {
+    /// Reads the URL's, password's and certificates' files anew, for the broker called `broker`.
+    pub(super) fn new(broker: &str, settings: &Settings, house: &House) -> Result<Self, OpenError> {
         let access = settings.access().map_err(|detail| OpenError { reason: Reason::Link, detail })?;
         let encryption = match (&settings.tls, access.servers.tls) {
             (_, false) => None,
-            (Some(tls), true) => Some(Encryption::new(tls)?),
-            (None, true) => Some(Encryption::new(&Tls::default())?),
+            (Some(tls), true) => Some(Encryption::new(tls, &house.metrics.certificates(broker))?),
+            (None, true) => Some(Encryption::new(&Tls::default(), &house.metrics.certificates(broker))?),
         };
-        Ok(Self { access, encryption, name: name.to_owned() })
+        Ok(Self { access, encryption, name: house.instance.to_string() })
     }
 
     /// The servers as configured.

@@ -110,7 +110,7 @@ impl Broker for Redis {
     }
 
     async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
-        let dialer = connect::Dialer::new(&self.settings, &house.instance)?;
+        let dialer = connect::Dialer::new(&self.name, &self.settings, house)?;
         let nodes = nodes::Nodes::open(&dialer).await?;
         Ok(Box::new(publisher::RedisPublisher::new(nodes)))
     }
@@ -121,6 +121,6 @@ impl Broker for Redis {
     }
 
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
-        probe::probe(&self.settings, what, house).await
+        probe::probe(&self.name, &self.settings, what, house).await
     }
 }

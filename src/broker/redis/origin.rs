@@ -126,7 +126,7 @@ impl RedisOrigin {
     }
 
     async fn open_stream(&self, stream: &StreamOrigin, house: &House) -> Result<Box<dyn Source>, OpenError> {
-        let dialer = Dialer::new(&self.settings, &house.instance)?;
+        let dialer = Dialer::new(&self.broker, &self.settings, house)?;
         let mut acker = nodes::owner(&dialer, &stream.key).await?;
         let mut reader = nodes::owner(&dialer, &stream.key).await?;
         let name = stream.group.clone().unwrap_or_else(|| Arc::clone(&house.name));
@@ -143,7 +143,7 @@ impl RedisOrigin {
     }
 
     async fn open_listener(&self, listening: &Listening, house: &House) -> Result<Box<dyn Source>, OpenError> {
-        let dialer = Dialer::new(&self.settings, &house.instance)?;
+        let dialer = Dialer::new(&self.broker, &self.settings, house)?;
         let wire = match listening {
             Listening::Sharded(channel) => nodes::owner(&dialer, channel).await?,
             _ => dialer.open(Purpose::Listen).await?,
@@ -182,7 +182,7 @@ impl Origin for RedisOrigin {
             match &self.what {
                 What::Stream(stream) => self.open_stream(stream, house).await,
                 What::Listen(listening) => self.open_listener(listening, house).await,
-                What::Tail(key) => super::tap::open(&self.settings, key, house).await,
+                What::Tail(key) => super::tap::open(&self.broker, &self.settings, key, house).await,
             }
         })
         .await

@@ -15,10 +15,10 @@ use super::{
 use crate::broker::{House, OpenError, Probe, Target};
 
 /// One sentence per fault.
-pub(super) async fn probe(settings: &Settings, what: &Probe<'_>, house: &House) -> Vec<String> {
+pub(super) async fn probe(broker: &str, settings: &Settings, what: &Probe<'_>, house: &House) -> Vec<String> {
     let whom = settings.display();
     let probed = bounded(OPEN_WITHIN, &whom, async {
-        let dialer = Dialer::new(settings, &house.instance)?;
+        let dialer = Dialer::new(broker, settings, house)?;
         match what {
             Probe::Broker => dialer.open(Purpose::Listen).await.map(|_| Vec::new()),
             Probe::Origin(origin) => match origin.as_any().downcast_ref::<RedisOrigin>() {

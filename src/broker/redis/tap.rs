@@ -90,8 +90,8 @@ fn parts(template: &str) -> Vec<Result<char, ()>> {
 }
 
 /// Opens a stream at its end.
-pub(super) async fn open(settings: &Settings, key: &Arc<str>, house: &House) -> Result<Box<dyn Source>, OpenError> {
-    let dialer = Dialer::new(settings, &house.instance)?;
+pub(super) async fn open(broker: &str, settings: &Settings, key: &Arc<str>, house: &House) -> Result<Box<dyn Source>, OpenError> {
+    let dialer = Dialer::new(broker, settings, house)?;
     let mut wire = nodes::owner(&dialer, key).await?;
     // Not `$`: that is another place at every read, and what comes between two reads would be missed.
     let end = last_generated(&mut wire, key).await?;

@@ -22,6 +22,7 @@ use super::{answers, servers::Place, settings::Login};
 use crate::{
     broker::{OpenError, tls::Tls},
     outcome::Reason,
+    telemetry::CertificateMetrics,
 };
 
 /// A command that is not answered in this time may still have run: the link ends, and what was in flight is unknown. The crate's own
@@ -52,8 +53,8 @@ pub(super) struct Encryption {
 
 impl Encryption {
     /// Reads the certificates' files.
-    pub(super) fn new(tls: &Tls) -> Result<Self, OpenError> {
-        let config = tls.client_config().map_err(|detail| OpenError { reason: Reason::Tls, detail })?;
+    pub(super) fn new(tls: &Tls, metrics: &CertificateMetrics) -> Result<Self, OpenError> {
+        let config = tls.client_config(metrics).map_err(|detail| OpenError { reason: Reason::Tls, detail })?;
         Ok(Self { config, tls: tls.clone() })
     }
 }

@@ -48,6 +48,7 @@ pub(super) struct Families {
     pub(super) age_seconds: Histograms<1>,
     pub(super) broker_up: Gauges<1>,
     pub(super) broker_reconnects: Counters<1>,
+    pub(super) certificate_expiry: Gauges<1>,
     pub(super) gateway_clients: Gauges<1>,
     pub(super) gateway_dropped: Counters<2>,
     pub(super) reload_good: Gauge,
@@ -93,6 +94,7 @@ impl Families {
             age_seconds: Family::new_with_constructor(age),
             broker_up: Family::default(),
             broker_reconnects: Family::default(),
+            certificate_expiry: Family::default(),
             gateway_clients: Family::default(),
             gateway_dropped: Family::default(),
             reload_good: Gauge::default(),
@@ -148,6 +150,11 @@ impl Families {
     fn register_house(&self, to: &mut Registry) {
         to.register("rialto_broker_up", "1 while every link to the broker is up", self.broker_up.clone());
         to.register("rialto_broker_reconnects", "Links opened again after they were lost", self.broker_reconnects.clone());
+        to.register(
+            "rialto_tls_certificate_expiry_timestamp_seconds",
+            "When the first of the certificates ends that the broker's servers and Rialto show each other",
+            self.certificate_expiry.clone(),
+        );
         to.register("rialto_gateway_clients", "Clients connected to the gateway", self.gateway_clients.clone());
         to.register("rialto_gateway_dropped_clients", "Clients sent away, by why", self.gateway_dropped.clone());
         to.register("rialto_config_last_reload_successful", "1 where the last reload was good", self.reload_good.clone());

@@ -4,6 +4,7 @@
 //! names from the configuration and the words of the enums here, never ids, channels or payload values.
 
 mod broker;
+mod certificates;
 mod families;
 mod gateway;
 mod lane;
@@ -22,6 +23,7 @@ use prometheus_client::registry::Registry;
 use self::{broker::BrokerLinks, families::Families, lane::RouteMetrics};
 pub use self::{
     broker::BrokerMetrics,
+    certificates::CertificateMetrics,
     gateway::{ClientHere, DropReason, GatewayMetrics, Protocol},
     lane::{LaneMetrics, LaneOutcome},
     source::{SourceAction, SourceMetrics, SourceState},
@@ -41,6 +43,7 @@ struct Given {
     routes: BTreeMap<Arc<str>, Arc<RouteMetrics>>,
     lanes: BTreeMap<(Arc<str>, Arc<str>), LaneMetrics>,
     brokers: BTreeMap<Arc<str>, Arc<BrokerLinks>>,
+    certificates: BTreeMap<Arc<str>, CertificateMetrics>,
 }
 
 impl Metrics {
@@ -84,6 +87,13 @@ impl Metrics {
         let name: Arc<str> = name.into();
         let links = given.brokers.entry(name.clone()).or_insert_with(|| Arc::new(BrokerLinks::new(&self.families, &name)));
         BrokerMetrics::new(links.clone())
+    }
+
+    /// What the links to the broker `name` see of certificates. The same handle for the same name.
+    pub fn certificates(&self, name: &str) -> CertificateMetrics {
+        let name: Arc<str> = name.into();
+        let fresh = || CertificateMetrics::new(&self.families, &name);
+        self.given().certificates.entry(name.clone()).or_insert_with(fresh).clone()
     }
 
     /// What one door of the gateway counts.

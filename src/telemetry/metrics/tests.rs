@@ -30,6 +30,7 @@ const DOCUMENTED: &[&str] = &[
     "rialto_message_age_seconds",
     "rialto_broker_up",
     "rialto_broker_reconnects_total",
+    "rialto_tls_certificate_expiry_timestamp_seconds",
     "rialto_config_last_reload_successful",
     "rialto_config_last_reload_success_timestamp_seconds",
     "process_cpu_seconds_total",
@@ -60,6 +61,7 @@ fn everything_counted() -> Metrics {
     lane.age_seconds(2.0);
     lane.route_seconds(0.01);
     metrics.broker("mq").up(true);
+    metrics.certificates("mq").own(1_800_000_000);
     metrics.reloaded(true, UNIX_EPOCH);
     metrics
 }
@@ -229,4 +231,27 @@ fn the_process_shows_true_figures() {
     assert!((now - start).abs() < 3600.0, "started {start}, now {now}");
     assert!(value(&text, "process_open_fds").unwrap() >= 3.0);
     assert!(value(&text, "process_cpu_seconds_total").is_some());
+}
+
+#[test]
+fn the_certificate_that_ends_first_is_shown() {
+    let metrics = Metrics::new();
+    let shown = |at: i64| {
+        let line = format!("rialto_tls_certificate_expiry_timestamp_seconds{{broker=\"mq\"}} {at}\n");
+        assert!(metrics.encode().expect("text").contains(&line), "{line}");
+    };
+    let mq = metrics.certificates("mq");
+    mq.server("a", 300);
+    mq.own(200);
+    shown(200);
+    mq.server("b", 100);
+    shown(100);
+    // Renewed: a server's latest counts.
+    metrics.certificates("mq").server("b", 900);
+    mq.own(800);
+    shown(300);
+    // A crowd of names is bounded, and the soonest is kept.
+    (0..1000).for_each(|n| mq.server(&n.to_string(), 1000 + n));
+    shown(300);
+    assert!(!metrics.encode().expect("text").contains("rialto_tls_certificate_expiry_timestamp_seconds{broker=\"live\"}"));
 }

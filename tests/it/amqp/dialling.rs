@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use rialto::{
     broker::{OpenError, amqp::KIND},
     outcome::Reason,
@@ -113,7 +113,12 @@ async fn tls_trusts_whom_it_is_told_to_and_nobody_else() {
     ] {
         let mut faults = rialto::written::Problems::default();
         let broker = (KIND.read)("mq", &crate::support::node(&right), &mut faults).expect("settings");
-        origin(&*broker, &queue).open(&house()).await.unwrap_or_else(|fault| panic!("{right}: {fault}"));
+        let house = house();
+        origin(&*broker, &queue).open(&house).await.unwrap_or_else(|fault| panic!("{right}: {fault}"));
+        // 2999-12-31T00:00:00Z.
+        let metrics = house.metrics.encode().expect("metrics");
+        let expiry = "rialto_tls_certificate_expiry_timestamp_seconds{broker=\"mq\"} 32503593600\n";
+        assert!(metrics.contains(expiry), "{right}: {metrics}");
     }
     for wrong in [
         settings(plain, "server_name: rabbit.test"),
@@ -167,7 +172,9 @@ fn certificates(directory: &Path) {
     let certificate = authority.self_signed(&authority_key).expect("an authority");
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().expect("a key");
-    let leaf = CertificateParams::new(vec!["rabbit.test".into()]).expect("parameters").signed_by(&key, &issuer).expect("signed");
+    let mut leaf = CertificateParams::new(vec!["rabbit.test".into()]).expect("parameters");
+    leaf.not_after = date_time_ymd(2999, 12, 31);
+    let leaf = leaf.signed_by(&key, &issuer).expect("signed");
     for (name, content) in [("ca.pem", certificate.pem()), ("cert.pem", leaf.pem()), ("key.pem", key.serialize_pem())] {
         fs::write(directory.join(name), content).expect("a file");
     }

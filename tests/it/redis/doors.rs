@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rialto::outcome::{Outcome, Proof, Reason};
 
 use super::{Server, broker, house, message, outgoing, send, server::free_port, target};
@@ -16,8 +16,9 @@ fn certificates(directory: &std::path::Path) {
     let certificate = authority.self_signed(&authority_key).expect("an authority");
     let issuer = Issuer::new(authority, authority_key);
     let key = KeyPair::generate().expect("a key");
-    let leaf =
-        CertificateParams::new(vec!["redis.test".into()]).expect("parameters").signed_by(&key, &issuer).expect("a certificate");
+    let mut leaf = CertificateParams::new(vec!["redis.test".into()]).expect("parameters");
+    leaf.not_after = date_time_ymd(2999, 12, 31);
+    let leaf = leaf.signed_by(&key, &issuer).expect("a certificate");
     for (name, content) in [("ca.pem", certificate.pem()), ("cert.pem", leaf.pem()), ("key.pem", key.serialize_pem())] {
         fs::write(directory.join(name), content).expect("a file");
     }
@@ -39,10 +40,16 @@ async fn tls_trusts_whom_it_is_told_to_and_nobody_else() {
     let long = |tls: &str| format!("{{ url: '{url}', tls: {{ {identity}, {tls} }} }}");
     let right = broker(&long(&format!("ca_file: '{ca}', server_name: redis.test")));
     let target = target(&*right, "c");
-    let mut publisher = right.link(&target.link, &house()).await.expect("a link");
+    let house_of_right = house();
+    let mut publisher = right.link(&target.link, &house_of_right).await.expect("a link");
     let message = message("{}");
     let delivered = [Outcome::Delivered(Proof::Receivers(0))];
     assert_eq!(send(&mut *publisher, &[outgoing(&target, &message, "c", "{}")]).await, delivered);
+
+    // 2999-12-31T00:00:00Z.
+    let metrics = house_of_right.metrics.encode().expect("metrics");
+    let expiry = "rialto_tls_certificate_expiry_timestamp_seconds{broker=\"there\"} 32503593600\n";
+    assert!(metrics.contains(expiry), "{metrics}");
 
     let nobody = broker(&format!("{{ url: '{url}', tls: {{ ca_file: '{ca}', server_name: redis.test }} }}"));
     let error = nobody.link(&target.link, &house()).await.err().expect("a client without a certificate");
