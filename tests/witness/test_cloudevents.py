@@ -5,7 +5,7 @@ import json
 
 import pika
 import pytest
-from cloudevents.core.bindings import amqp
+from cloudevents.core.bindings import amqp, http
 from cloudevents.core.formats.json import JSONFormat
 from cloudevents.core.v1.event import CloudEvent
 
@@ -131,3 +131,27 @@ routes:
         "message_id": "e-1",
         "payload": {"order": 7, "lines": ["a", "b"]},
     }
+
+
+def test_rialto_reads_the_headers_of_the_http_binding_on_amqp(name, queue, bridge, channel, subscribe):
+    """Many a Python service gives `to_binary` of HTTP, whose values are percent-encoded, to its AMQP client as it is."""
+    source, dead = queue("in"), queue("dead")
+    subscriber = subscribe(f"{name}:*")
+    bridge(
+        f"""\
+routes:
+  - {{ from: mq/{source}, dead_letter: mq/{dead}, to: "live/{name}:{{message_type}}:{{message_id}}" }}
+"""
+    )
+    event = event_of_the_sdk()
+    event = CloudEvent(attributes={**event.get_attributes(), "type": "Größe \"100 %\""}, data=event.get_data())
+    message = http.to_binary(event, JSONFormat())
+    assert message.headers["ce-id"] == "e-1"
+    headers = {key: value for key, value in message.headers.items() if key.startswith("ce-")}
+    (content_type,) = (value for key, value in message.headers.items() if key.lower() == "content-type")
+    properties = pika.BasicProperties(content_type=content_type, headers=headers, delivery_mode=2)
+    channel.basic_publish("", source, message.body, properties, mandatory=True)
+    address, body = subscriber.next()
+    assert address == f"{name}:domain_event:e-1".encode()
+    assert json.loads(body)["message_name"] == "Größe \"100 %\""
+    assert json.loads(body)["payload"] == {"order": 7, "lines": ["a", "b"]}
