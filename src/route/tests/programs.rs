@@ -220,6 +220,17 @@ fn what_a_message_says_cannot_overwhelm_the_reader() {
     assert_eq!(message_of(&batch, &batch.copies[0]).payload(), b"[[1],2]");
 }
 
+/// The way back from a `type_prefix` that docs/decisions/0015 names.
+#[test]
+fn a_type_prefix_is_taken_off_by_a_transform() {
+    let program = ".message_name |= ltrimstr(\"com.example.\")";
+    let event =
+        Parcel::default().with(r#"{"message_type":"t","message_name":"com.example.Paid","message_id":"7","payload":{"a": 1}}"#);
+    let batch = admit(&mut one(None, Some(program)), [event]);
+    assert_eq!(message_of(&batch, &batch.copies[0]).name(), "Paid");
+    assert_eq!(message_of(&batch, &batch.copies[0]).payload(), br#"{"a": 1}"#);
+}
+
 /// Counting changes no answer of the filters that are rewritten.
 #[test]
 fn a_program_answers_as_if_nobody_counted() {
