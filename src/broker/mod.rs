@@ -39,10 +39,11 @@ pub mod standard_webhooks;
 pub mod stdio;
 mod tls;
 mod untold;
+pub mod webhook;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
 pub static KINDS: &[&Kind] =
-    &[&amqp::KIND, &handler::KIND, &http_server::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND];
+    &[&amqp::KIND, &handler::KIND, &http_server::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND, &webhook::KIND];
 
 /// A configured system: checked settings, no connection.
 #[async_trait]

@@ -1,5 +1,5 @@
 //! Signatures of Standard Webhooks 1.0, in both directions
-//! (<https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md>).
+//! (<https://www.standardwebhooks.com/>).
 //!
 //! What is signed is `{webhook-id}.{webhook-timestamp}.{body}`, the body's bytes exactly as they travel. A [`Keyring`] holds several
 //! secrets at once, so that they can be rotated: it signs with all of them, and any of them verifies.

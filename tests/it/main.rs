@@ -9,3 +9,4 @@ mod library;
 mod redis;
 mod support;
 mod tidy;
+mod webhook;

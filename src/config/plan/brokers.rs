@@ -11,13 +11,8 @@ use crate::{
 };
 
 /// Kinds of the grammar that this version does not have, with the schemes of their URLs.
-const LATER: &[(&str, &[&str])] = &[
-    ("kafka", &["kafka"]),
-    ("service_bus", &["servicebus", "sb"]),
-    ("webhook", &["http", "https"]),
-    ("file", &["file"]),
-    ("outbox", &["postgres", "postgresql"]),
-];
+const LATER: &[(&str, &[&str])] =
+    &[("kafka", &["kafka"]), ("service_bus", &["servicebus", "sb"]), ("file", &["file"]), ("outbox", &["postgres", "postgresql"])];
 
 /// One entry of `brokers`.
 #[derive(Debug)]

@@ -20,6 +20,7 @@ mod hub;
 mod publishers;
 mod redis;
 mod sources;
+mod webhook;
 
 pub(crate) use cable::Cable;
 
@@ -31,6 +32,7 @@ macro_rules! for_every_kind {
         $suite!(http_server, crate::conformance::http_server::Posting);
         $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(redis, crate::conformance::redis::Redis);
+        $suite!(webhook, crate::conformance::webhook::Server);
     };
 }
 pub(crate) use for_every_kind;
