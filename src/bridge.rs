@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::{
-    broker::{House, LinkKey},
+    broker::{House, LinkKey, Origin, Target},
     config::plan::{LanePlan, PipelinePlan, Plan},
     deliver::{LaneSpec, LinkSpec},
     gateway::Gateway,
@@ -38,6 +38,8 @@ struct Running {
     fingerprint: String,
     pipeline: Pipeline,
     lanes: Vec<(Arc<str>, Arc<str>)>,
+    origin: Arc<dyn Origin>,
+    targets: Vec<Target>,
 }
 
 /// How the bridge ended.
@@ -94,6 +96,8 @@ impl Bridge {
                 info!(broker = %name, address = %listener.address(), "listening");
             }
         }
+        // Nobody may publish before those who read are at least expected.
+        plan.pipelines.iter().for_each(|pipeline| pipeline.origin.announce(&house));
         let open = |settings| Gateway::open(settings, &house.hub, &house.listeners, &house.metrics);
         let gateway = plan.gateway.as_ref().map(open).transpose()?;
         let (timeout, delay) = (plan.shutdown.timeout, plan.shutdown.delay);
@@ -152,13 +156,25 @@ impl Bridge {
         }
     }
 
-    /// Stops reading, finishes what was taken, and ends.
+    /// Stops reading, finishes what was taken, and ends. A pipeline that others feed inside this process reads until they have ended.
     async fn drain(&mut self) -> Stopped {
         tokio::time::sleep(self.delay).await;
-        for running in self.running.values() {
-            running.pipeline.drain();
-        }
-        if wait(self.running.values(), self.timeout).await {
+        let drained = async {
+            let mut left: Vec<_> = self.running.values().collect();
+            while !left.is_empty() {
+                let (fed, mut first): (Vec<_>, Vec<_>) = left.iter().copied().partition(|running| running.is_fed_by(&left));
+                if first.is_empty() {
+                    // They feed each other in a circle.
+                    first.clone_from(&left);
+                }
+                for running in &first {
+                    running.pipeline.drain();
+                }
+                wait(first.iter().copied(), self.timeout).await;
+                left = if first.len() == left.len() { Vec::new() } else { fed };
+            }
+        };
+        if tokio::time::timeout(self.timeout, drained).await.is_ok() {
             return Stopped::Drained;
         }
         for running in self.running.values().filter(|running| !running.pipeline.ended()) {
@@ -185,6 +201,8 @@ impl Bridge {
             self.running.iter().filter(|(name, running)| !stays(name, running)).map(|(name, _)| Arc::clone(name)).collect();
         let leaving: Vec<_> = leaving.into_iter().filter_map(|name| self.running.remove(&name)).collect();
         self.end(leaving, &fresh).await;
+        let starts = fresh.iter().filter(|(name, _)| !self.running.contains_key(*name));
+        starts.for_each(|(_, pipeline)| pipeline.origin.announce(&self.house));
         for (name, pipeline) in fresh {
             if self.running.contains_key(&name) {
                 continue;
@@ -221,9 +239,18 @@ impl Bridge {
     fn begin(&mut self, plan: PipelinePlan) -> io::Result<()> {
         let beat = self.health.pipeline(&plan.source, Instant::now());
         let (name, fingerprint, lanes) = (Arc::clone(&plan.source), plan.fingerprint.clone(), labels(&plan));
+        let (origin, targets) = (Arc::clone(&plan.origin), plan.lanes.iter().map(|lane| lane.target.clone()).collect());
         let pipeline = Pipeline::start(wire(plan, &self.house), beat)?;
-        self.running.insert(name, Running { fingerprint, pipeline, lanes });
+        self.running.insert(name, Running { fingerprint, pipeline, lanes, origin, targets });
         Ok(())
+    }
+}
+
+impl Running {
+    /// Whether one of the others publishes what this one reads, and waits until it has settled it.
+    fn is_fed_by(&self, others: &[&Self]) -> bool {
+        let mut feeds = others.iter().filter(|other| !std::ptr::eq(**other, self)).flat_map(|other| &other.targets);
+        self.origin.answers() && feeds.any(|target| self.origin.feeds_on(target))
     }
 }
 

@@ -190,6 +190,11 @@ pub trait Origin: fmt::Debug + Send + Sync {
         false
     }
 
+    /// Says that this origin will be opened in a moment, so that what is published inside this process is not missed meanwhile.
+    fn announce(&self, house: &House) {
+        let _ = house;
+    }
+
     /// Opens one incarnation. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError>;
 
@@ -201,6 +206,12 @@ pub trait Origin: fmt::Debug + Send + Sync {
     /// count as text. Two names for one server are not recognised.
     fn reads(&self, target: &Target) -> bool {
         self.inlet().is_some_and(|inlet| inlet.is_same_place(target))
+    }
+
+    /// Whether what is published to `target` may come here without leaving the process. Templates count as anything.
+    fn feeds_on(&self, target: &Target) -> bool {
+        let _ = target;
+        false
     }
 
     /// The same origin, which creates this target too when it opens: a dead letter of a source that creates what it reads (`declare`).

@@ -70,6 +70,10 @@ impl Origin for HubOrigin {
         true
     }
 
+    fn announce(&self, house: &House) {
+        house.hub.announce(self.topic.clone());
+    }
+
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError> {
         let (caller, calls) = calls(WAITING_MAX);
         Ok(Box::new(HubSource { calls, _reading: house.hub.read(self.topic.clone(), caller) }))
@@ -82,6 +86,11 @@ impl Origin for HubOrigin {
 
     fn reads(&self, target: &Target) -> bool {
         target.options.is::<OfHub>() && self.topic.takes(target.address.text.as_bytes())
+    }
+
+    /// Any of the hub's: what a template will be is not known.
+    fn feeds_on(&self, target: &Target) -> bool {
+        target.options.is::<OfHub>()
     }
 
     fn as_any(&self) -> &dyn Any {

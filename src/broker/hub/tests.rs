@@ -159,3 +159,21 @@ async fn a_source_that_went_away_answers_nobody_and_nothing_is_called_delivered(
     };
     timeout(Duration::from_secs(5), unknown).await.unwrap();
 }
+
+/// Naive: what is published before the source is open goes past it, and counts as delivered.
+#[tokio::test]
+async fn what_is_published_before_an_announced_source_is_open_is_not_called_delivered() {
+    let house = house();
+    let target = target("app:x");
+    let mut link = broker("hub://").unwrap().link(&target.link, &house).await.unwrap();
+    origin("'app:*'").unwrap().announce(&house);
+    let written = message("{}");
+    let early = link.send(&[outgoing(&target, &written, "app:x")]).await.unwrap().await.unwrap();
+    assert!(matches!(early[0], Outcome::Unknown(_)), "{early:?}");
+    let (mut arrivals, _door, _closer) = reading(&house, "'app:*'").await;
+    let again = link.send(&[outgoing(&target, &written, "app:x")]).await.unwrap();
+    let arrival = arrivals.recv().await.unwrap();
+    arrival.ticket.settle(0, Verdict::Accepted);
+    let again = timeout(Duration::from_secs(5), again).await.unwrap().unwrap();
+    assert!(matches!(again[0], Outcome::Delivered(_)), "{again:?}");
+}

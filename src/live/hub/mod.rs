@@ -181,6 +181,14 @@ impl Hub {
         self.readers(channel).into_iter().map(|reader| reader.caller).collect()
     }
 
+    /// A source will begin to read in a moment: until then who publishes for it is not answered, and publishes again.
+    pub fn announce(&self, topic: Topic) {
+        let mut space = self.space();
+        space.next_id += 1;
+        let id = space.next_id;
+        space.readers.announce(id, topic);
+    }
+
     /// A source begins to read; it ends when the answer is dropped.
     pub fn read(&self, topic: Topic, caller: Caller) -> Reading {
         let mut space = self.space();

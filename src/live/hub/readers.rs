@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::{Hub, Topic};
-use crate::intake::Caller;
+use crate::intake::{Caller, calls};
 
 /// A source that stopped is expected back for so long: it begins anew, or a reload replaces it. Until then whoever publishes for it
 /// hears that nobody can answer, and not that nobody reads.
@@ -41,6 +41,12 @@ impl Readers {
     pub(super) fn add(&mut self, id: u64, topic: Topic, caller: Caller) {
         self.0.retain(|entry| entry.gone.is_none() || entry.topic != topic);
         self.0.push(Entry { topic, reader: Reader { id, caller }, gone: None });
+    }
+
+    /// One is expected: it has the place of one that stopped just now.
+    pub(super) fn announce(&mut self, id: u64, topic: Topic) {
+        let (caller, _) = calls(1);
+        self.0.push(Entry { topic, reader: Reader { id, caller }, gone: Some(Instant::now()) });
     }
 
     /// Those that read `channel`.
