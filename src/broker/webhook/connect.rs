@@ -25,7 +25,7 @@ use super::{
     endpoint::Endpoint,
     settings::Settings,
 };
-use crate::{broker::OpenError, outcome::Reason};
+use crate::{broker::OpenError, outcome::Reason, telemetry::CertificateMetrics};
 
 /// Resolving, connecting and the handshake, together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -58,19 +58,19 @@ pub(super) struct Connection {
 }
 
 impl Dialer {
-    /// Reads the URL and the certificates.
-    pub(super) fn new(settings: &Settings) -> Result<Self, OpenError> {
+    /// Reads the URL and the certificates, and tells `metrics` when those end.
+    pub(super) fn new(settings: &Settings, metrics: &CertificateMetrics) -> Result<Self, OpenError> {
         let resolve: Resolve =
             Arc::new(|name, port| async move { Ok(lookup_host((name, port)).await?.collect::<Vec<_>>()) }.boxed());
-        Self::with(settings, resolve)
+        Self::with(settings, metrics, resolve)
     }
 
     /// The same with somebody else's answers to names.
-    pub(super) fn with(settings: &Settings, resolve: Resolve) -> Result<Self, OpenError> {
+    pub(super) fn with(settings: &Settings, metrics: &CertificateMetrics, resolve: Resolve) -> Result<Self, OpenError> {
         let failed = |reason, detail: String| OpenError { reason, detail };
         let endpoint = settings.endpoint().map_err(|why| failed(Reason::Link, why))?;
         let tls = if endpoint.tls {
-            let mut config = settings.tls.client_config().map_err(|why| failed(Reason::Tls, why))?;
+            let mut config = settings.tls.client_config(metrics).map_err(|why| failed(Reason::Tls, why))?;
             Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
             let host = endpoint.name();
             let name = settings.tls.name_for(&host).to_owned();

@@ -89,8 +89,8 @@ impl Broker for Webhook {
         target::read(written, &self.name, &self.settings, faults)
     }
 
-    async fn link(&self, _: &LinkKey, _: &House) -> Result<Box<dyn Publisher>, OpenError> {
-        let dialer = connect::Dialer::new(&self.settings)?;
+    async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        let dialer = connect::Dialer::new(&self.settings, &house.metrics.certificates(&self.name))?;
         let opened = dialer.dial().await?;
         Ok(Box::new(publisher::WebhookPublisher::start(Arc::clone(&self.settings), dialer, opened)?))
     }
@@ -103,7 +103,7 @@ impl Broker for Webhook {
         target::bound(&self.name, &self.settings)
     }
 
-    async fn probe(&self, what: &Probe<'_>, _: &House) -> Vec<String> {
-        probe::probe(&self.settings, what).await
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
+        probe::probe(&self.settings, what, &house.metrics.certificates(&self.name)).await
     }
 }

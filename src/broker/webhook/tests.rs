@@ -287,8 +287,12 @@ fn resolver(answers: Vec<Vec<&'static str>>) -> (connect::Resolve, Arc<AtomicUsi
     (resolve, asked)
 }
 
+fn dialer(settings: &Settings, resolve: connect::Resolve) -> Result<Dialer, OpenError> {
+    Dialer::with(settings, &crate::telemetry::Metrics::new().certificates("app"), resolve)
+}
+
 async fn dialled(yaml: &str, answers: Vec<Vec<&'static str>>) -> Result<(), OpenError> {
-    Dialer::with(&settings(yaml), resolver(answers).0)?.dial().await.map(drop)
+    dialer(&settings(yaml), resolver(answers).0)?.dial().await.map(drop)
 }
 
 fn why<T: Debug>(found: Result<T, OpenError>) -> (Reason, String) {
@@ -304,7 +308,7 @@ async fn an_address_is_judged_at_each_connect_and_the_judged_one_is_connected_to
     let answers =
         vec![vec!["127.0.0.1"], vec!["169.254.169.254"], vec!["127.0.0.1", "169.254.169.254"], vec!["::ffff:169.254.169.254"]];
     let (resolve, asked) = resolver(answers);
-    let dialer = Dialer::with(&settings, resolve).expect("a dialer");
+    let dialer = self::dialer(&settings, resolve).expect("a dialer");
     drop(dialer.dial().await.expect("the first answer is this machine"));
     for _ in 0..3 {
         let (reason, detail) = why(dialer.dial().await.map(drop));
@@ -322,15 +326,15 @@ async fn a_public_name_that_resolves_to_this_machine_is_refused_unless_it_is_mea
     let refused = read(&public).0.map(Arc::new).expect("settings");
     for near in ["127.0.0.1", "::1", "10.0.0.1", "fd12::1"] {
         let (resolve, _) = resolver(vec![vec![near]]);
-        let (reason, detail) = why(Dialer::with(&refused, resolve).expect("a dialer").dial().await.map(drop));
+        let (reason, detail) = why(dialer(&refused, resolve).expect("a dialer").dial().await.map(drop));
         assert_eq!(reason, Reason::Forbidden, "{near}");
         assert!(detail.contains("private_addresses: true"), "{detail}");
     }
     let meant = read(&format!("{{ url: '{public}', private_addresses: true }}")).0.map(Arc::new).expect("settings");
     let (resolve, _) = resolver(vec![vec!["127.0.0.1"]]);
-    Dialer::with(&meant, resolve).expect("a dialer").dial().await.expect("it is meant");
+    dialer(&meant, resolve).expect("a dialer").dial().await.expect("it is meant");
     let (resolve, _) = resolver(vec![vec!["169.254.169.254"]]);
-    let (reason, _) = why(Dialer::with(&meant, resolve).expect("a dialer").dial().await.map(drop));
+    let (reason, _) = why(dialer(&meant, resolve).expect("a dialer").dial().await.map(drop));
     assert_eq!(reason, Reason::Forbidden, "never, whatever is written");
 }
 
