@@ -42,6 +42,11 @@ impl Cutter {
         Self { max: usize::try_from(max).unwrap_or(usize::MAX - 1).min(usize::MAX - 1), begun: BytesMut::new(), at, read: at }
     }
 
+    /// Where the next byte is to be read.
+    pub(super) fn position(&self) -> u64 {
+        self.read
+    }
+
     /// Takes the bytes that came, and adds the lines that they end to `lines`. What lies within one chunk is not copied.
     pub(super) fn push(&mut self, mut chunk: Bytes, lines: &mut Vec<Line>) {
         while let Some(length) = memchr(b'\n', &chunk) {

@@ -28,6 +28,7 @@ pub use crate::written::{AddressRule, TemplateText};
 pub use kind::{Kind, Part, Promises};
 
 pub mod amqp;
+pub mod file;
 pub mod handler;
 pub mod http_server;
 pub mod hub;
@@ -42,8 +43,17 @@ mod untold;
 pub mod webhook;
 
 /// Every kind of broker there is: the one table that the configuration, the schema and the conformance suites read.
-pub static KINDS: &[&Kind] =
-    &[&amqp::KIND, &handler::KIND, &http_server::KIND, &redis::KIND, &hub::KIND, &stdio::KIND, &schedule::KIND, &webhook::KIND];
+pub static KINDS: &[&Kind] = &[
+    &amqp::KIND,
+    &handler::KIND,
+    &http_server::KIND,
+    &redis::KIND,
+    &hub::KIND,
+    &stdio::KIND,
+    &file::KIND,
+    &schedule::KIND,
+    &webhook::KIND,
+];
 
 /// A configured system: checked settings, no connection.
 #[async_trait]

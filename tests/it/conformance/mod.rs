@@ -14,6 +14,7 @@ use crate::support::{self, PATIENCE, Running};
 
 mod amqp;
 pub(crate) mod cable;
+mod file;
 mod handler;
 mod http_server;
 mod hub;
@@ -33,6 +34,7 @@ macro_rules! for_every_kind {
         $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(redis, crate::conformance::redis::Redis);
         $suite!(webhook, crate::conformance::webhook::Server);
+        $suite!(file, crate::conformance::file::Directory);
     };
 }
 pub(crate) use for_every_kind;
@@ -61,6 +63,11 @@ pub(crate) trait Stand: Send + Sync {
 
     /// A fresh, empty place to write and to read.
     async fn place(&self) -> Place;
+
+    /// A body as this kind's producers spell it: one line, where a message is a line.
+    fn spelled(&self, body: String) -> String {
+        body
+    }
 
     /// Puts messages at a place, in order, as a foreign client does.
     async fn put(&self, place: &Place, bodies: &[String]);

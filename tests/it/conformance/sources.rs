@@ -51,6 +51,7 @@ for_every_kind!(suite);
 
 async fn messages_come_in_their_order_byte_for_byte<S: Stand>(scene: Scene<S>) {
     let written: Vec<_> = (0..500).map(|n| format!("{{\"n\": {n}e0,\n \"text\":\"\u{2028}ü\\u0000\",\"n\":-0.0}}")).collect();
+    let written: Vec<_> = written.into_iter().map(|body| scene.stand.spelled(body)).collect();
     scene.put(&written).await;
     let mut running = scene.running(1000).await;
     let batches = running.collect(500).await;
