@@ -3,12 +3,7 @@
 //!
 //! Adding a broker touches one new folder and its entry in [`KINDS`]; `CONTRIBUTING.md` has the recipe.
 
-use std::{
-    any::Any,
-    fmt,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{any::Any, fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -16,21 +11,20 @@ use futures_util::future::BoxFuture;
 use crate::{
     envelope::Message,
     intake::Intake,
-    listen::{HttpSettings, Listeners, Mount},
-    live::hub::Hub,
+    listen::{HttpSettings, Mount},
     outcome::{LinkDown, Outcome, Reason},
-    report::Reports,
-    telemetry::Metrics,
     written::{Node, Problems},
 };
 
 pub use crate::written::{AddressRule, TemplateText};
+pub use house::House;
 pub use kind::{Kind, Part, Promises};
 
 pub mod amqp;
 pub mod file;
 pub mod handler;
 pub mod http_server;
+mod house;
 pub mod hub;
 mod kind;
 mod lines;
@@ -139,32 +133,6 @@ pub enum Probe<'a> {
     Origin(&'a dyn Origin),
     /// That this target could be published to.
     Target(&'a Target),
-}
-
-/// What a process lends to its brokers.
-#[derive(Debug, Clone)]
-pub struct House {
-    /// `name` of the configuration: consumer groups, client names.
-    pub name: Arc<str>,
-    /// `instance`: this process (Redis consumer name, AMQP connection name).
-    pub instance: Arc<str>,
-    /// Where brokers report what only they can see.
-    pub metrics: Arc<Metrics>,
-    /// The sockets that are bound once and kept over reloads.
-    pub listeners: Listeners,
-    /// The topic space of this process.
-    pub hub: Hub,
-    /// Who is told what a person should look at.
-    pub reports: Reports,
-}
-
-impl House {
-    /// A house with nobody in it: no listener bound, an empty hub.
-    pub fn new(name: Arc<str>, instance: Arc<str>, metrics: Arc<Metrics>) -> Self {
-        let epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-        let hub = Hub::new(u64::try_from(epoch).unwrap_or(u64::MAX));
-        Self { name, instance, metrics, listeners: Listeners::default(), hub, reports: Reports::default() }
-    }
 }
 
 /// Something to read, checked but not open.

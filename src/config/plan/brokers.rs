@@ -6,9 +6,15 @@ use indexmap::IndexMap;
 
 use super::{Given, fingerprint, matching::HANDLED};
 use crate::{
-    broker::{Bound, Broker, KINDS, Kind, handler},
+    broker::{Bound, Broker, KINDS, Kind},
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
+
+/// The name under which a program's handlers are brought.
+const HANDLER: &str = "handler";
+/// Where they come from.
+const WHENCE: &str = "handlers are functions of a program that has Rialto inside: `Bridge::builder().handler(NAME, …)`; a program beside \
+                      Rialto is called by a `webhook`";
 
 /// Kinds of the grammar that this version does not have, with the schemes of their URLs.
 const LATER: &[(&str, &[&str])] =
@@ -111,7 +117,7 @@ impl Brokers {
         }
         let otherwise = || format!("`brokers` has {}", list(self.named.keys().map(AsRef::as_ref)));
         let near = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
-        let hint = if name == handler::KIND.name { handler::WHENCE.to_owned() } else { near };
+        let hint = if name == HANDLER { WHENCE.to_owned() } else { near };
         faults.fault(at, format!("no broker is named `{name}`")).hint(hint);
         None
     }
