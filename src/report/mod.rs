@@ -6,9 +6,6 @@ mod desk;
 mod sentry;
 mod webhook;
 
-#[cfg(test)]
-mod tests;
-
 use std::{
     error::Error,
     time::{SystemTime, UNIX_EPOCH},

@@ -26,8 +26,5 @@ mod memory;
 mod publisher;
 mod source;
 
-#[cfg(test)]
-mod tests;
-
 pub use event::{Published, TestEvent};
 pub use memory::Memory;

@@ -22,9 +22,6 @@ mod settings;
 mod stage;
 mod target;
 
-#[cfg(test)]
-mod tests;
-
 pub use event::Event;
 pub use settings::{BoxError, Handler, Handling, Permanent};
 

@@ -1,1 +1,0 @@
-//! A link to a handler, without a bridge around it.

@@ -1,1 +1,0 @@
-//! Reporters against endpoints that a test plays.

@@ -1,1 +1,0 @@
-//! Queues in memory, as sources and publishers use them.
