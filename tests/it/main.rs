@@ -5,6 +5,7 @@ mod cli;
 mod config;
 mod conformance;
 mod gateway;
+mod http_server;
 mod library;
 mod redis;
 mod support;
