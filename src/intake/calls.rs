@@ -20,6 +20,13 @@ struct Call {
     answer: oneshot::Sender<Vec<Verdict>>,
 }
 
+impl Call {
+    /// False once its caller has given up: it was told "not taken", and will call again.
+    fn is_waited_for(&self) -> bool {
+        !self.answer.is_closed()
+    }
+}
+
 /// Nobody can say what became of the messages: the bridge stops, or its pipeline began anew. They may still be delivered; who sends
 /// them again sends the same ids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -105,10 +112,15 @@ impl Calls {
         let Some(offers) = offers else { return std::future::pending().await };
         let room = offers.room().await.ok()?;
         // A call is taken and offered in one step, without an await between: a dropped future loses none.
-        let first = tokio::select! {
-            biased;
-            () = room.closed() => return None,
-            call = waiting.recv() => call?,
+        let first = loop {
+            let call = tokio::select! {
+                biased;
+                () = room.closed() => return None,
+                call = waiting.recv() => call?,
+            };
+            if call.is_waited_for() {
+                break call;
+            }
         };
         let (mut batch, mut calls) = (Vec::new(), Vec::new());
         let mut next = Some(first);
@@ -116,7 +128,7 @@ impl Calls {
             calls.push((messages.len(), answer));
             batch.extend(messages);
             let full = batch.len() >= BATCH_MESSAGES.min(room.messages());
-            next = if full { None } else { waiting.try_recv().ok() };
+            next = if full { None } else { std::iter::from_fn(|| waiting.try_recv().ok()).find(Call::is_waited_for) };
         }
         Some((room.offer(batch), calls))
     }

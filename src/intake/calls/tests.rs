@@ -85,6 +85,24 @@ async fn a_closing_intake_refuses_who_waits_and_answers_who_was_taken() {
 }
 
 #[tokio::test]
+async fn who_gave_up_before_its_messages_were_taken_is_not_delivered_behind_its_back() {
+    let mut bench = bench(1);
+    let taken = call(&bench, &["a"]);
+    let one = bench.arrivals.recv().await.unwrap();
+    let given_up = call(&bench, &["b"]);
+    let patient = call(&bench, &["c"]);
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    given_up.abort();
+    assert!(given_up.await.unwrap_err().is_cancelled());
+    one.ticket.settle(0, Verdict::Accepted);
+    assert_eq!(taken.await.unwrap(), Ok(vec![Verdict::Accepted]));
+    let next = bench.arrivals.recv().await.unwrap();
+    assert_eq!((next.batch.len(), &*next.batch[0].body), (1, &b"c"[..]));
+    next.ticket.settle(0, Verdict::Accepted);
+    assert_eq!(patient.await.unwrap(), Ok(vec![Verdict::Accepted]));
+}
+
+#[tokio::test]
 async fn an_abandoned_message_leaves_its_caller_unanswered() {
     let mut bench = bench(10);
     let taken = call(&bench, &["a"]);

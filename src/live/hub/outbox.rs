@@ -16,6 +16,9 @@ const OVERHEAD: usize = 64;
 /// A buffer that once held more than this gives its memory back when it is empty.
 const KEPT: usize = 64;
 
+/// Messages out of the ring that may wait for one subscriber: the ring a few times over, since each topic that takes a message brings it.
+const REPLAYED_MAX: usize = 40_000;
+
 /// Topics of one subscriber.
 const TOPICS_MAX: usize = 10_000;
 
@@ -71,6 +74,8 @@ pub(super) struct Outbox {
 struct Queue {
     waiting: VecDeque<Delivery>,
     bytes: usize,
+    /// Of those that wait, out of the ring.
+    replayed: usize,
     overflowed: bool,
 }
 
@@ -79,8 +84,8 @@ impl Outbox {
         self.put(message, topic, message.body.len() + message.channel.len() + OVERHEAD);
     }
 
-    /// Puts in a message out of the ring, however far behind the subscriber is: who comes back could not come back otherwise. The
-    /// ring bounds how many there are, and their bytes are the ring's own.
+    /// Puts in a message out of the ring, however far behind the subscriber is: who comes back could not come back otherwise. Their
+    /// bytes are the ring's own, and their number is bounded.
     pub(super) fn replay(&self, message: &Arc<Published>, topic: &Topic) {
         self.put(message, topic, 0);
     }
@@ -91,7 +96,8 @@ impl Outbox {
             return;
         }
         let first = queue.waiting.is_empty();
-        let full = size > 0 && queue.bytes + size > self.buffer_max && queue.bytes > 0;
+        queue.replayed += usize::from(size == 0);
+        let full = (queue.bytes + size > self.buffer_max && queue.bytes > 0 && size > 0) || queue.replayed > REPLAYED_MAX;
         if full {
             // What waits is of no use any more: the connection ends.
             *queue = Queue { overflowed: true, ..Queue::default() };
@@ -184,7 +190,7 @@ impl Subscriber {
                     if into.capacity() > KEPT {
                         into.shrink_to(KEPT.max(2 * queue.waiting.len()));
                     }
-                    queue.bytes = 0;
+                    (queue.bytes, queue.replayed) = (0, 0);
                     std::mem::swap(&mut queue.waiting, into);
                     return Ok(());
                 }
@@ -193,7 +199,8 @@ impl Subscriber {
         }
     }
 
-    /// Waits until it has become too slow; for who cannot take more just now. Cancel-safe.
+    /// Waits until it has become too slow; for who cannot take more just now, and so does not wait for messages at the same time:
+    /// a wake-up goes to one of both. Cancel-safe.
     pub async fn overflowed(&self) -> Overflowed {
         loop {
             let filled = self.outbox.filled.notified();

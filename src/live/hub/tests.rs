@@ -116,3 +116,16 @@ fn a_subscriber_has_bounds() {
     subscriber.unsubscribe(&known);
     assert_eq!(subscriber.has_room_for(&Topic::Channel("y".into())), Ok(()));
 }
+
+#[tokio::test]
+async fn many_topics_that_take_all_do_not_multiply_the_ring() {
+    let hub = Hub::new(7);
+    for _ in 0..10_000 {
+        publish(&hub, "c", "x");
+    }
+    let mut greedy = hub.subscriber(1 << 20);
+    for stars in 1..=10 {
+        greedy.subscribe_since(Topic::Pattern("*".repeat(stars).into()), Seq { epoch: 7, number: 0 });
+    }
+    assert_eq!(greedy.next().await.unwrap_err(), Overflowed);
+}
