@@ -170,7 +170,8 @@ async fn after_a_kill_every_message_of_the_source_arrives() {
     demo.bridge.signal("KILL");
     let before = ids(&demo.endpoint.posts()).len();
     assert!(before < 400, "killed in the middle");
-    demo.bridge = demo.place.start(&["run"]);
+    // The old port may be another test's by now.
+    demo.bridge = demo.place.start(&["run", "--set", &format!("telemetry.listen=127.0.0.1:{}", free_port())]);
     let posts = demo.until_posted("the rest", |posts| ids(posts).len() == 400);
     let repeated = posts.len() - 400;
     assert!(repeated <= 400 - 100, "{repeated} repeated");
