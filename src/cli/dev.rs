@@ -16,14 +16,14 @@ pub(super) fn run(settings: &Settings) -> Ended {
 
 /// The doors, and three lines to try.
 fn welcome(plan: &Plan, colour: bool) -> String {
-    let (bold, dim, plain) = if colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
+    let (bold, dim, reset) = if colour { ("\x1b[1m", "\x1b[2m", "\x1b[0m") } else { ("", "", "") };
     let http = plan.brokers.values().find_map(|broker| broker.listens()).map(|settings| settings.address);
     let resp = plan.gateway.as_ref().and_then(|gateway| gateway.resp);
     let mut text = format!(
-        "{bold}Rialto {}{plain} runs its built-in default, on this machine only. `rialto init` writes it into a file of yours.\n\n",
+        "{bold}Rialto {}{reset} runs its built-in default, on this machine only. `rialto init` writes it into a file of yours.\n\n",
         crate::VERSION
     );
-    let mut door = |address: String, what: &str| _ = writeln!(text, "  {bold}{address:<24}{plain}{what}");
+    let mut door = |address: String, what: &str| _ = writeln!(text, "  {bold}{address:<24}{reset}{what}");
     if let Some(address) = http {
         door(format!("http://{address}"), "POST /events/NAME, /subscribe, /ws, and a page to look at");
     }
@@ -34,7 +34,7 @@ fn welcome(plan: &Plan, colour: bool) -> String {
         door(format!("http://{address}"), "/readyz, /metrics");
     }
     text.push_str("\nTry, each in a terminal of its own:\n\n");
-    let mut line = |line: String| _ = writeln!(text, "  {dim}${plain} {line}");
+    let mut line = |line: String| _ = writeln!(text, "  {dim}${reset} {line}");
     if let Some(address) = http {
         line(format!("curl localhost:{}/events/UserJoined -d '{{\"user_id\":123}}'", address.port()));
     }

@@ -107,7 +107,7 @@ impl Pipeline {
     /// Completes when what its source reads has come to its end and all of it is delivered; never where it is told to end. Cancel-safe.
     pub async fn finished(&self) {
         if self.finished.clone().wait_for(|finished| *finished).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 

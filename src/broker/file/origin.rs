@@ -47,15 +47,14 @@ pub(super) struct FileOrigin {
 
 /// Reads a source; the short form is a path, read once.
 pub(super) fn read(node: &Node, broker: &Arc<str>, directory: &Arc<PathBuf>, faults: &mut Problems) -> Option<FileOrigin> {
-    let (path, at, follow, start, line_max) = match node.text() {
-        Some(text) => (text.to_owned(), node.at(), false, None, MESSAGE_MAX),
-        None => {
-            let path: Option<String> = node.need("path", faults);
-            let follow = node.get("follow", false, faults);
-            let start = node.choice("start", &[("earliest", false), ("latest", true)], faults);
-            let line_max = node.get("message_max", MESSAGE_MAX, faults);
-            (path?, node.peek("path").unwrap_or(node).at(), follow, start, line_max)
-        }
+    let (path, at, follow, start, line_max) = if let Some(text) = node.text() {
+        (text.to_owned(), node.at(), false, None, MESSAGE_MAX)
+    } else {
+        let path: Option<String> = node.need("path", faults);
+        let follow = node.get("follow", false, faults);
+        let start = node.choice("start", &[("earliest", false), ("latest", true)], faults);
+        let line_max = node.get("message_max", MESSAGE_MAX, faults);
+        (path?, node.peek("path").unwrap_or(node).at(), follow, start, line_max)
     };
     if start == Some(true) && !follow {
         faults

@@ -56,13 +56,12 @@ impl FileSource {
     /// Begins where the last incarnation was settled, else where the origin says.
     pub(super) fn open(origin: FileOrigin) -> io::Result<Self> {
         let mut trail = origin.trail();
-        let (number, at) = match trail.begin() {
-            Some(begun) => begun,
-            None => {
-                let (file, found) = regular(&origin)?;
-                let at = if origin.from_end { found.len() } else { 0 };
-                (trail.opened(file, id(&found), at), at)
-            }
+        let (number, at) = if let Some(begun) = trail.begin() {
+            begun
+        } else {
+            let (file, found) = regular(&origin)?;
+            let at = if origin.from_end { found.len() } else { 0 };
+            (trail.opened(file, id(&found), at), at)
         };
         let generation = trail.generation(number).ok_or(io::ErrorKind::NotFound)?;
         drop(trail);
@@ -150,7 +149,9 @@ impl FileSource {
             let Ok(room) = offers.room().await else { return false };
             let taken: Vec<Line> = lines.by_ref().take(room.messages().min(BATCH_MAX)).collect();
             let mut trail = self.origin.trail();
-            taken.iter().for_each(|line| trail.offered(self.number, line.next));
+            for line in &taken {
+                trail.offered(self.number, line.next);
+            }
             drop(trail);
             room.offer(taken.into_iter().map(|line| self.message(line)).collect());
         }

@@ -29,13 +29,12 @@ pub(super) struct Options {
 
 /// Reads a destination; the short form is a path.
 pub(super) fn read(node: &Node, broker: &Arc<str>, faults: &mut Problems) -> Option<Target> {
-    let (path, at, fsync) = match node.text() {
-        Some(text) => (text.to_owned(), node.at().clone(), false),
-        None => {
-            let path: Option<String> = node.need("path", faults);
-            let fsync = node.get("fsync", false, faults);
-            (path?, node.child("path").unwrap_or(node).at().clone(), fsync)
-        }
+    let (path, at, fsync) = if let Some(text) = node.text() {
+        (text.to_owned(), node.at().clone(), false)
+    } else {
+        let path: Option<String> = node.need("path", faults);
+        let fsync = node.get("fsync", false, faults);
+        (path?, node.child("path").unwrap_or(node).at().clone(), fsync)
     };
     if !is_inside(&path) {
         faults

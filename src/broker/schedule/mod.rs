@@ -53,6 +53,7 @@ fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Sc
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the signature is that of every kind")]
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
     settings::read(node, faults);
     Some(Arc::new(Schedule { name: Arc::from(name) }))

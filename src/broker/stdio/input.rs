@@ -72,12 +72,11 @@ impl Input {
     pub(super) async fn more(&mut self) -> io::Result<bool> {
         while self.lines.is_empty() && !self.ended {
             let mut lines = Vec::new();
-            match self.chunks.recv().await {
-                Some(chunk) => self.cutter.push(chunk?, &mut lines),
-                None => {
-                    self.ended = true;
-                    self.cutter.finish(&mut lines);
-                }
+            if let Some(chunk) = self.chunks.recv().await {
+                self.cutter.push(chunk?, &mut lines);
+            } else {
+                self.ended = true;
+                self.cutter.finish(&mut lines);
             }
             self.lines.extend(lines);
         }

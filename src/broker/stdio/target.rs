@@ -17,12 +17,11 @@ static STREAM: AddressRule = AddressRule { bytes_max: 16, forbidden: |_| false, 
 
 /// Reads a destination; the short form is `broker/stdout` or `broker/stderr`.
 pub(super) fn read(node: &Node, broker: &Arc<str>, faults: &mut Problems) -> Option<Target> {
-    let (stream, label) = match node.text() {
-        Some(text) => (text.to_owned(), None),
-        None => {
-            let label = node.child("label").zip(node.opt::<String>("label", faults));
-            (node.need("lines", faults)?, label.map(|(at, text)| TemplateText { text, at: at.at().clone() }))
-        }
+    let (stream, label) = if let Some(text) = node.text() {
+        (text.to_owned(), None)
+    } else {
+        let label = node.child("label").zip(node.opt::<String>("label", faults));
+        (node.need("lines", faults)?, label.map(|(at, text)| TemplateText { text, at: at.at().clone() }))
     };
     let at = node.peek("lines").unwrap_or(node).at();
     if !matches!(stream.as_str(), "stdout" | "stderr") {
