@@ -18,7 +18,7 @@ routes:
 "#;
 
 fn numbered(count: usize) -> String {
-    (0..count).map(|n| format!("{{\"n\":\"{n:06}\"}}\n")).collect()
+    (0..count).map(|n| format!("{{\"n\":\"{n:06}\"}}\n")).collect::<Vec<_>>().concat()
 }
 
 /// The bridge with pipes at all ends.
@@ -80,7 +80,7 @@ fn a_full_pipe_waits_and_loses_nothing() {
     // Much more than a pipe holds, and longer than a try may take: the link is held back, not given up.
     until("the pipe is full", || metric(port, "rialto_source_received_total{source=\"typed\"}").filter(|count| *count >= 1000.0));
     std::thread::sleep(Duration::from_secs(3));
-    assert_eq!(metric(port, "rialto_broker_reconnects_total{broker=\"io\"}").unwrap_or(0.0), 0.0);
+    assert!(metric(port, "rialto_broker_reconnects_total{broker=\"io\"}").unwrap_or(0.0) < 1.0);
     let mut out = String::new();
     child.stdout.take().expect("a pipe").read_to_string(&mut out).expect("text");
     writer.join().expect("no panic").expect("all read");

@@ -35,7 +35,7 @@ impl Stand for Directory {
     }
 
     fn settings(&self, _: &str) -> String {
-        format!("directory: {:?}", self.0.path())
+        format!("directory: \"{}\"", self.0.path().display())
     }
 
     async fn place(&self) -> Place {

@@ -36,7 +36,7 @@ async fn what_is_too_large_or_too_old_is_refused() {
     let long = |bytes: usize| "y".repeat(bytes);
     refused(&inn, format!("POST /events/{} HTTP/1.1\r\nHost: x\r\n\r\n", long(9000)).as_bytes(), &["414"]).await;
     refused(&inn, format!("POST /events HTTP/1.1\r\nHost: x\r\nA: {}\r\n\r\n", long(20_000)).as_bytes(), &["431"]).await;
-    let many: String = (0..80).map(|n| format!("A{n}: b\r\n")).collect();
+    let many = (0..80).map(|n| format!("A{n}: b\r\n")).collect::<Vec<_>>().concat();
     refused(&inn, format!("POST /events HTTP/1.1\r\nHost: x\r\n{many}\r\n").as_bytes(), &["431"]).await;
     refused(&inn, b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 1025\r\n\r\n", &["413"]).await;
     refused(&inn, b"POST /events HTTP/1.0\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}", &["505"]).await;

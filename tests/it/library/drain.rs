@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::BoxFuture;
 use rialto::{
     bridge::Stopped,
     embed::Event,
@@ -17,15 +18,15 @@ use tokio::time::{Instant, sleep};
 
 use super::{Seen, bridge};
 
+type Handled = BoxFuture<'static, Result<(), String>>;
+
 /// Counts calls that began and calls that ended.
-fn slow(
-    time: Duration,
-) -> (impl Fn(Event) -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> + Send + Sync, Arc<AtomicUsize>, Seen) {
+fn slow(time: Duration) -> (impl Fn(Event) -> Handled + Send + Sync, Arc<AtomicUsize>, Seen) {
     let (ended, begun) = (Arc::new(AtomicUsize::new(0)), Seen::default());
     let (counted, noted) = (ended.clone(), begun.clone());
     let handler = move |event: Event| {
         let (ended, begun) = (counted.clone(), noted.clone());
-        let call: std::pin::Pin<Box<dyn Future<Output = Result<(), String>> + Send>> = Box::pin(async move {
+        let call: Handled = Box::pin(async move {
             begun.note(event.id());
             sleep(time).await;
             ended.fetch_add(1, Ordering::SeqCst);

@@ -65,7 +65,9 @@ async fn several_handlers_of_one_event_fail_each_for_itself() {
     memory.expect_settled("in").await;
     let mut counted: BTreeMap<&str, usize> = BTreeMap::new();
     let all = seen.all();
-    all.iter().for_each(|line| *counted.entry(line.split(' ').next().unwrap()).or_default() += 1);
+    for line in &all {
+        *counted.entry(line.split(' ').next().unwrap()).or_default() += 1;
+    }
     assert_eq!(counted, BTreeMap::from([("well", 1), ("thrice", 3), ("once", 1)]), "{all:?}");
     let mut deaths: Vec<_> = dead
         .iter()
