@@ -6,6 +6,7 @@ use std::{
 };
 
 use hyper::{HeaderMap, header::CONTENT_TYPE};
+use percent_encoding::percent_decode_str;
 
 use super::budget::Charge;
 use crate::{
@@ -20,6 +21,9 @@ pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(super) const ID: &str = "message_id";
 const NAME: &str = "message_name";
 const TYPE: &str = "message_type";
+/// The same from the webhooks of another bridge, percent-encoded.
+const BRIDGE_NAME: &str = "rialto-message-name";
+const BRIDGE_TYPE: &str = "rialto-message-type";
 const CORRELATION: [&str; 3] = ["correlation-id", "x-correlation-id", "correlation_id"];
 
 /// One request, shared by its messages. While any of them is in memory its bytes are charged.
@@ -65,11 +69,18 @@ impl HttpCarrier {
         let value = self.request.headers.get(name)?;
         std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)
     }
+
+    /// What another bridge wrote; a value that decodes to no UTF-8 is taken as it stands.
+    fn bridged(&self, name: &str) -> Option<Cow<'_, str>> {
+        let text = self.text(name).filter(|text| !text.is_empty())?;
+        let decoded = percent_decode_str(&text).decode_utf8().ok().map(|decoded| Cow::Owned(decoded.into_owned()));
+        decoded.or(Some(text))
+    }
 }
 
 /// Headers that are between two ends of one connection, that say who the client is, or that have another place in a message: they stay
 /// behind. Credentials above all.
-const STAY: [&str; 33] = [
+const STAY: [&str; 35] = [
     "accept",
     "authorization",
     "cache-control",
@@ -95,6 +106,8 @@ const STAY: [&str; 33] = [
     "pragma",
     "priority",
     "referer",
+    "rialto-message-name",
+    "rialto-message-type",
     "te",
     "trailer",
     "transfer-encoding",
@@ -121,9 +134,9 @@ impl Carrier for HttpCarrier {
             Property::Id | Property::Key => None,
             Property::Name => match &self.request.name {
                 Some(name) => Some(Cow::Borrowed(name)),
-                None => self.text(NAME),
+                None => self.bridged(BRIDGE_NAME).or_else(|| self.text(NAME)),
             },
-            Property::Type => self.text(TYPE),
+            Property::Type => self.bridged(BRIDGE_TYPE).or_else(|| self.text(TYPE)),
             Property::ContentType => match self.part {
                 Part::Whole { typed: true } => self.text(CONTENT_TYPE.as_str()),
                 Part::Whole { typed: false } | Part::Line => None,
@@ -154,7 +167,7 @@ impl Carrier for HttpCarrier {
     }
 
     fn word(&self, name: &str) -> Option<Cow<'_, str>> {
-        (name == "path").then(|| percent_encoding::percent_decode_str(&self.request.path).decode_utf8_lossy())
+        (name == "path").then(|| percent_decode_str(&self.request.path).decode_utf8_lossy())
     }
 
     fn time(&self) -> Option<i64> {

@@ -1,13 +1,20 @@
 //! Content types, and bodies taken apart.
 
+use std::{
+    borrow::Cow,
+    sync::{Arc, OnceLock},
+};
+
 use bytes::Bytes;
 use hyper::{HeaderMap, StatusCode, header::HeaderName};
 
 use super::{
-    carrier::Part,
+    budget::Budget,
+    carrier::{HttpCarrier, Part, Request},
     media::{self, Media},
     split::{MESSAGES_MAX, parts},
 };
+use crate::envelope::{Carrier, Property};
 
 fn media_of(headers: &[(&'static str, &str)], any: bool) -> Result<Media, StatusCode> {
     let headers: HeaderMap = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
@@ -68,4 +75,28 @@ fn a_request_holds_so_many_messages() {
     assert_eq!(texts(Media::Lines, &lines[2..]).map(|all| all.len()), Ok(MESSAGES_MAX));
     let events = format!("[{}1]", "1,".repeat(MESSAGES_MAX));
     assert_eq!(texts(Media::Events, &events), Err(StatusCode::PAYLOAD_TOO_LARGE));
+}
+
+fn carrier(name: Option<&str>, headers: &[(&'static str, &str)]) -> HttpCarrier {
+    let headers = headers.iter().map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap())).collect();
+    let charge = Budget::new(1).charge();
+    let request = Request { headers, path: "/events".into(), name: name.map(Into::into), key: None, charge };
+    HttpCarrier { request: Arc::new(request), part: Part::Whole { typed: true }, identity: OnceLock::new() }
+}
+
+#[test]
+fn the_webhooks_of_a_bridge_name_their_message() {
+    let bridged = [("rialto-message-name", "N%C3%BC%25 %"), ("rialto-message-type", "domain%20event"), ("message_name", "other")];
+    let carrier_of = |name| carrier(name, &bridged);
+    let of = |carrier: &HttpCarrier, property| carrier.property(property).map(Cow::into_owned);
+    assert_eq!(of(&carrier_of(None), Property::Name).as_deref(), Some("N\u{fc}% %"));
+    assert_eq!(of(&carrier_of(None), Property::Type).as_deref(), Some("domain event"));
+    assert_eq!(of(&carrier_of(Some("Path")), Property::Name).as_deref(), Some("Path"), "who posts says it nearest");
+    let no_text = carrier(None, &[("rialto-message-name", "%FF"), ("rialto-message-type", ""), ("message_type", "t%20")]);
+    assert_eq!(of(&no_text, Property::Name).as_deref(), Some("%FF"));
+    assert_eq!(of(&no_text, Property::Type).as_deref(), Some("t%20"), "a producer's own header is no bridge's");
+    // They are said of this message already: as headers they would be said of the next.
+    let mut travelled = Vec::new();
+    carrier_of(None).headers(&mut |name, _| travelled.push(name.to_owned()));
+    assert_eq!(travelled, Vec::<String>::new());
 }
