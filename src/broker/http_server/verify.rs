@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -21,9 +22,20 @@ use crate::{
 /// A signature is good for at most so long: longer, and a copy of a request could come again after it is forgotten.
 const TOLERANCE_MAX: Duration = Duration::from_secs(3600);
 
+/// Secrets that cannot be read are told so often at most, however many requests are refused meanwhile.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
 /// How a source knows its producers.
 #[derive(Debug)]
-pub(super) enum Verify {
+pub(super) struct Verify {
+    by: By,
+    /// When it was last said that the secrets cannot be read.
+    told: Mutex<Option<Instant>>,
+}
+
+/// What a request shows.
+#[derive(Debug)]
+enum By {
     /// `Authorization: Bearer …`.
     Bearer(Tokens),
     /// `webhook-signature`.
@@ -39,7 +51,7 @@ impl Verify {
                 faults.fault(bearer.at(), "`bearer` needs `token_files`");
             }
             bearer.finish(faults);
-            Self::Bearer(Tokens::new(files))
+            By::Bearer(Tokens::new(files))
         });
         let signed = node.child("standard_webhooks").map(|signed| {
             let keyring = Keyring::read(signed, Purpose::Verify, faults);
@@ -48,51 +60,52 @@ impl Verify {
                 faults.fault(signed.at(), format!("`tolerance` is more than 0 and at most {}", Millis(TOLERANCE_MAX)));
             }
             signed.finish(faults);
-            keyring.map(|keyring| Self::Signed { keyring, tolerance })
+            keyring.map(|keyring| By::Signed { keyring, tolerance })
         });
         node.finish(faults);
-        match (bearer, signed) {
+        let by = match (bearer, signed) {
             (Some(bearer), None) => Some(bearer),
             (None, Some(signed)) => signed,
             _ => {
                 faults.fault(node.at(), "`verify` is one of `bearer` and `standard_webhooks`");
                 None
             }
-        }
+        };
+        Some(Self { by: by?, told: Mutex::default() })
     }
 
     /// How long a copy of a request would be taken for the request itself: as long as its keys must be remembered.
     pub(super) fn replayable(&self) -> Duration {
-        match self {
-            Self::Bearer(_) => Duration::ZERO,
+        match &self.by {
+            By::Bearer(_) => Duration::ZERO,
             // Signed for a time in the future, it is good until that time and the tolerance are over.
-            Self::Signed { tolerance, .. } => *tolerance * 2,
+            By::Signed { tolerance, .. } => *tolerance * 2,
         }
     }
 
     /// What is wrong with showing a token to a listener without TLS.
     pub(super) fn in_the_clear(&self, settings: &Settings) -> Option<String> {
-        let clear = matches!(self, Self::Bearer(_)) && settings.listener.tls.is_none();
+        let clear = matches!(self.by, By::Bearer(_)) && settings.listener.tls.is_none();
         clear.then(|| format!("tokens travel to {} unencrypted", settings.listener.address))
     }
 
     /// Whether the head of a request shows who sends it, as far as a head can.
     pub(super) fn head(&self, headers: &HeaderMap) -> Result<(), Problem> {
-        match self {
-            Self::Bearer(tokens) => match tokens.grant(bearer(headers).unwrap_or_default()) {
+        match &self.by {
+            By::Bearer(tokens) => match tokens.grant(bearer(headers).unwrap_or_default()) {
                 Ok(Some(_)) => Ok(()),
                 Ok(None) => Err(unauthorized(r#"Bearer realm="rialto""#)),
-                Err(error) => Err(unreadable(&error)),
+                Err(error) => Err(self.unreadable(&error)),
             },
-            Self::Signed { .. } if headers.contains_key(SIGNATURE) => Ok(()),
-            Self::Signed { .. } => Err(unauthorized("Standard-Webhooks")),
+            By::Signed { .. } if headers.contains_key(SIGNATURE) => Ok(()),
+            By::Signed { .. } => Err(unauthorized("Standard-Webhooks")),
         }
     }
 
     /// Whether the body is what the sender signed. One answer for every fault: nobody is told how near a forgery came.
     pub(super) fn body(&self, headers: &HeaderMap, body: &[u8]) -> Result<(), Problem> {
-        let Self::Signed { keyring, tolerance } = self else { return Ok(()) };
-        let keys = keyring.keys(Instant::now()).map_err(|error| unreadable(&error))?;
+        let By::Signed { keyring, tolerance } = &self.by else { return Ok(()) };
+        let keys = keyring.keys(Instant::now()).map_err(|error| self.unreadable(&error))?;
         let text = |name| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let verified = keys.verify(text(ID), text(TIMESTAMP), text(SIGNATURE), body, now, *tolerance);
@@ -101,6 +114,14 @@ impl Verify {
             unauthorized("Standard-Webhooks")
         })
     }
+
+    /// The secrets cannot be had now: nobody comes in. The file's name is for the log, not for whoever asks.
+    fn unreadable(&self, error: &dyn fmt::Display) -> Problem {
+        if is_due(&mut self.told.lock().unwrap_or_else(PoisonError::into_inner), Instant::now()) {
+            tracing::error!(%error, "who may send cannot be read: every request is refused");
+        }
+        busy("who may send cannot be told now")
+    }
 }
 
 fn unauthorized(challenge: &'static str) -> Problem {
@@ -108,10 +129,13 @@ fn unauthorized(challenge: &'static str) -> Problem {
         .header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
 
-/// The secrets cannot be had now: nobody comes in. The file's name is for the log, not for whoever asks.
-fn unreadable(error: &dyn fmt::Display) -> Problem {
-    tracing::error!(%error, "who may send cannot be read: every request is refused");
-    busy("who may send cannot be told now")
+/// Whether it is time to say something again that was `told` before.
+fn is_due(told: &mut Option<Instant>, now: Instant) -> bool {
+    let due = told.is_none_or(|at| now.saturating_duration_since(at) >= TELL_EVERY);
+    if due {
+        *told = Some(now);
+    }
+    due
 }
 
 /// The block, for editors.
@@ -145,4 +169,16 @@ struct WrittenSigned {
     secret_files: Option<Vec<String>>,
     /// How far a signature's time may be from now (default 5m).
     tolerance: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_goes_on_is_told_now_and_then() {
+        let (start, mut told) = (Instant::now(), None);
+        let said: Vec<_> = (0..25).filter(|second| is_due(&mut told, start + Duration::from_secs(*second))).collect();
+        assert_eq!(said, [0, 10, 20]);
+    }
 }
