@@ -167,8 +167,8 @@ def subscribe(live):
 class RedisCli:
     """`redis-cli PSUBSCRIBE`, the way a person looks."""
 
-    def __init__(self, pattern):
-        url = os.environ["RIALTO_TEST_REDIS_URL"]
+    def __init__(self, pattern, url=None):
+        url = url or os.environ["RIALTO_TEST_REDIS_URL"]
         command = ["redis-cli", "-u", url, "PSUBSCRIBE", pattern]
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert [self.line() for _ in range(3)] == [b"psubscribe", pattern.encode(), b"1"]
@@ -181,6 +181,11 @@ class RedisCli:
         assert self.line() == b"pmessage"
         return self.line(), self.line(), self.line()
 
+    def close(self):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
 
 @pytest.fixture
 def redis_cli():
@@ -192,9 +197,7 @@ def redis_cli():
 
     yield on
     for one in running:
-        one.process.kill()
-        one.process.wait()
-        one.process.stdout.close()
+        one.close()
 
 
 DOORS = """\
