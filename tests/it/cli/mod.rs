@@ -167,6 +167,12 @@ impl Running {
         }
     }
 
+    /// Kills it, as a power cut would.
+    pub(crate) fn kill(&mut self) {
+        self.child.kill().expect("a running process");
+        self.child.wait().expect("a killed process");
+    }
+
     /// SIGTERM, and its exit code.
     pub(crate) fn stop(&mut self) -> i32 {
         self.signal("TERM");

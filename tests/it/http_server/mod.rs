@@ -16,6 +16,7 @@ use tokio::{
 use crate::support::{self, PATIENCE, rejected};
 
 mod answers;
+mod ends;
 mod hostile;
 
 /// A source behind a listener, and the pipeline's end of its front door.
