@@ -70,6 +70,17 @@ impl HttpCarrier {
         std::str::from_utf8(value.as_bytes()).ok().map(Cow::Borrowed)
     }
 
+    /// Whether the webhooks of another bridge wrote the request.
+    fn is_bridged(&self) -> bool {
+        self.request.headers.contains_key(BRIDGE_TYPE)
+    }
+
+    /// The key, as its sender wrote it before it was encoded.
+    fn id(&self) -> Option<Cow<'_, str>> {
+        let encoded = self.is_bridged().then(|| self.bridged(standard_webhooks::ID)).flatten();
+        encoded.or_else(|| self.request.key.as_deref().map(Cow::Borrowed))
+    }
+
     /// What another bridge wrote; a value that decodes to no UTF-8 is taken as it stands.
     fn bridged(&self, name: &str) -> Option<Cow<'_, str>> {
         let text = self.text(name).filter(|text| !text.is_empty())?;
@@ -130,7 +141,7 @@ impl Carrier for HttpCarrier {
         let whole = matches!(self.part, Part::Whole { .. });
         match property {
             // The key of a request with many messages is nobody's id.
-            Property::Id if whole => self.request.key.as_deref().map(Cow::Borrowed),
+            Property::Id if whole => self.id(),
             Property::Id | Property::Key => None,
             Property::Name => match &self.request.name {
                 Some(name) => Some(Cow::Borrowed(name)),
@@ -142,6 +153,7 @@ impl Carrier for HttpCarrier {
                 Part::Whole { typed: false } | Part::Line => None,
                 Part::Event => Some(Cow::Borrowed("application/cloudevents+json")),
             },
+            Property::CorrelationId if self.is_bridged() => self.bridged(CORRELATION[0]),
             Property::CorrelationId => CORRELATION.iter().find_map(|name| self.text(name)),
         }
     }

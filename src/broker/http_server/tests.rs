@@ -100,3 +100,15 @@ fn the_webhooks_of_a_bridge_name_their_message() {
     carrier_of(None).headers(&mut |name, _| travelled.push(name.to_owned()));
     assert_eq!(travelled, Vec::<String>::new());
 }
+
+#[test]
+fn what_a_bridge_encoded_is_decoded_and_nothing_else() {
+    let told = [("webhook-id", "a%2Eb"), ("correlation-id", "100%25")];
+    let both = |headers: &[(&'static str, &str)]| {
+        let mut carrier = carrier(None, headers);
+        Arc::get_mut(&mut carrier.request).unwrap().key = Some("a%2Eb".into());
+        [Property::Id, Property::CorrelationId].map(|property| carrier.property(property).map(Cow::into_owned).unwrap_or_default())
+    };
+    assert_eq!(both(&[told[0], told[1], ("rialto-message-type", "t")]), ["a.b", "100%"]);
+    assert_eq!(both(&told), ["a%2Eb", "100%25"], "another sender's id is what it says");
+}

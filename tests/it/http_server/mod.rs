@@ -18,6 +18,7 @@ use crate::support::{self, PATIENCE, rejected};
 mod answers;
 mod ends;
 mod hostile;
+mod relay;
 
 /// A source behind a listener, and the pipeline's end of its front door.
 struct Inn {
