@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tracing::{error, info, warn};
 
 use crate::{
-    broker::{House, LinkKey, Origin, Target},
+    broker::{Broker, House, LinkKey, Origin, Target},
     config::plan::{LanePlan, PipelinePlan, Plan},
     deliver::{LaneSpec, LinkSpec},
     gateway::Gateway,
@@ -92,7 +92,6 @@ impl Bridge {
         for (name, broker) in &plan.brokers {
             if let Some(settings) = broker.listens() {
                 let listener = house.listeners.http(name, settings)?;
-                listener.expect(broker.paths());
                 info!(broker = %name, address = %listener.address(), "listening");
             }
         }
@@ -100,6 +99,8 @@ impl Bridge {
         plan.pipelines.iter().for_each(|pipeline| pipeline.origin.announce(&house));
         let open = |settings| Gateway::open(settings, &house.hub, &house.listeners, &house.metrics);
         let gateway = plan.gateway.as_ref().map(open).transpose()?;
+        // The gateway's pages are there: from now on what is not expected is not there at all.
+        expect(&house, plan.brokers.iter());
         let (timeout, delay) = (plan.shutdown.timeout, plan.shutdown.delay);
         let mut bridge = Self { house, health, running: BTreeMap::new(), gateway, timeout, delay };
         for pipeline in plan.pipelines {
@@ -190,11 +191,7 @@ impl Bridge {
         (self.house.name, self.house.instance) = (plan.name, plan.instance);
         (self.timeout, self.delay) = (plan.shutdown.timeout, plan.shutdown.delay);
         self.health.set_readiness(plan.readiness);
-        for (name, broker) in &plan.brokers {
-            if let Some(listener) = self.house.listeners.of(name) {
-                listener.expect(broker.paths());
-            }
-        }
+        expect(&self.house, plan.brokers.iter());
         let fresh: BTreeMap<_, _> = plan.pipelines.into_iter().map(|pipeline| (Arc::clone(&pipeline.source), pipeline)).collect();
         let stays = |name: &Arc<str>, running: &Running| fresh.get(name).is_some_and(|new| new.fingerprint == running.fingerprint);
         let leaving: Vec<_> =
@@ -251,6 +248,15 @@ impl Running {
     fn is_fed_by(&self, others: &[&Self]) -> bool {
         let mut feeds = others.iter().filter(|other| !std::ptr::eq(**other, self)).flat_map(|other| &other.targets);
         self.origin.answers() && feeds.any(|target| self.origin.feeds_on(target))
+    }
+}
+
+/// Tells the listeners where their brokers' sources are.
+fn expect<'a>(house: &House, brokers: impl Iterator<Item = (&'a Arc<str>, &'a Arc<dyn Broker>)>) {
+    for (name, broker) in brokers {
+        if let Some(listener) = house.listeners.of(name) {
+            listener.expect(broker.paths());
+        }
     }
 }
 

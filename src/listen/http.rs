@@ -71,8 +71,8 @@ pub struct HttpListener {
 #[derive(Default)]
 struct Places {
     pages: Vec<(Mount, Arc<dyn Page>)>,
-    /// Where there should be a page, although there may be none now.
-    expected: Vec<Mount>,
+    /// Where there should be a page, although there may be none now; `None` while the bridge has not come to say it.
+    expected: Option<Vec<Mount>>,
 }
 
 /// What a path leads to.
@@ -116,9 +116,10 @@ impl HttpListener {
         Ok(Mounted { listener: Arc::clone(self), page })
     }
 
-    /// Says where pages are to be expected: while there is none, who asks is told to come again (503), and not that there is nothing.
+    /// Says where pages are to be expected: while there is none, who asks is told to come again (503), and not that there is nothing (404),
+    /// which a producer takes for the last word on its event. Until this is said, one may be expected anywhere.
     pub fn expect(&self, places: Vec<Mount>) {
-        self.places.write().unwrap_or_else(PoisonError::into_inner).expected = places;
+        self.places.write().unwrap_or_else(PoisonError::into_inner).expected = Some(places);
     }
 
     pub(super) async fn answer(&self, request: Request<Incoming>, peer: Peer) -> Response<Body> {
@@ -143,7 +144,7 @@ impl HttpListener {
         if let Some((rest, page)) = places.pages.iter().find_map(|(place, page)| Some((place.rest(path)?, page))) {
             return Found::Page(Arc::clone(page), rest);
         }
-        let expected = places.expected.iter().any(|place| place.rest(path).is_some());
+        let expected = places.expected.as_ref().is_none_or(|expected| expected.iter().any(|place| place.rest(path).is_some()));
         if expected { Found::Away } else { Found::Nothing }
     }
 }

@@ -46,6 +46,22 @@ async fn a_path_whose_source_is_not_open_says_so() {
     drop((house, broker));
 }
 
+/// What a producer is told with a 404 it takes for the last word: a bridge that only begins must not say it.
+#[tokio::test]
+async fn nothing_is_told_to_be_missing_before_the_paths_are_known() {
+    let (broker, house) = (support::broker(&KIND, "listen: 127.0.0.1:0"), support::house());
+    let listener = house.listeners.http(&"there".into(), broker.listens().expect("it listens")).expect("a free port");
+    let mut stream = TcpStream::connect(listener.address()).await.expect("a listener");
+    for (expected, told) in [(None, "503"), (Some(Vec::new()), "404")] {
+        if let Some(paths) = expected {
+            listener.expect(paths);
+        }
+        stream.write_all(b"POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n").await.expect("written");
+        let answer = heard(&mut stream).await;
+        assert_eq!(status(&answer), told, "{answer}");
+    }
+}
+
 #[tokio::test]
 async fn other_methods_pages_and_types_are_refused() {
     let inn = Inn::open("").await;
