@@ -156,6 +156,10 @@ routes:
     assert!(lost.is_empty(), "answered 200 and not delivered: {lost:?}");
     let often: Vec<_> = tries.iter().filter(|(id, requests)| delivered[*id] > **requests).collect();
     assert!(often.is_empty(), "delivered more often than sent: {often:?}");
+    if signal == "TERM" {
+        let again: Vec<_> = tries.iter().filter(|(id, _)| delivered[*id] > 1).collect();
+        assert!(again.is_empty(), "an orderly end with a healthy broker repeats nothing: {again:?}");
+    }
     assert_eq!(delivered.len(), tries.len(), "every event was brought to its 200");
     assert!(tries.values().any(|requests| *requests > 1), "no request was cut: the bridge did not end under load");
     assert_eq!(bridge.stop(), 0, "{}", bridge.err());
