@@ -52,8 +52,11 @@ pub static KIND: Kind = Kind {
 pub const WHENCE: &str = "handlers are functions of a program that has Rialto inside: `Bridge::builder().handler(NAME, …)`; a program \
                           beside Rialto is called by a `webhook`";
 
-/// No key of it stands in a file.
-fn schema(_: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
+/// None stands in a file; a destination names one and has no keys more.
+fn schema(part: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
+    if part == Part::Broker {
+        return false.into();
+    }
     schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false })
 }
 

@@ -91,7 +91,7 @@ fn the_welcome_names_the_doors_and_the_lines_of_the_readme() {
         assert!(said.contains(&door), "{said}");
     }
     assert!(!said.contains('\u{1b}'), "no colour outside a terminal");
-    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("the README");
+    let readme = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).expect("the README");
     let lines: Vec<_> = said.lines().filter_map(|line| line.strip_prefix("  $ ")).collect();
     assert_eq!(lines.len(), 3, "{said}");
     for line in lines {
