@@ -6,11 +6,10 @@ use std::{
     io,
     os::fd::{AsFd, OwnedFd},
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
     },
     thread,
-    time::{Duration, Instant},
 };
 
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +23,6 @@ const SHEETS: usize = 16;
 #[derive(Debug)]
 pub(super) struct Output {
     sheets: mpsc::Sender<Job>,
-    /// Since when a write has not come back.
-    writing: Mutex<Option<Instant>>,
 }
 
 /// A sheet, and who waits for it.
@@ -54,11 +51,10 @@ fn start(known: &OnceLock<Arc<Output>>, thread: &str, descriptor: impl FnOnce() 
     }
     let file = File::from(descriptor()?);
     let (sheets, jobs) = mpsc::channel(SHEETS);
-    let fresh = Arc::new(Output { sheets, writing: Mutex::new(None) });
+    let fresh = Arc::new(Output { sheets });
     let output = Arc::clone(known.get_or_init(|| fresh));
-    let writing = Arc::clone(&output);
     // Where two came at once, the other's jobs have no sender, and its thread ends.
-    thread::Builder::new().name(thread.to_owned()).spawn(move || writing.write_all(file, jobs))?;
+    thread::Builder::new().name(thread.to_owned()).spawn(move || write_all(file, jobs))?;
     Ok(output)
 }
 
@@ -67,27 +63,15 @@ impl Output {
     pub(super) async fn send(&self, job: Job) -> Result<(), io::Error> {
         self.sheets.send(job).await.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
+}
 
-    /// How long the reader has kept a write waiting.
-    pub(super) fn waits(&self) -> Duration {
-        let writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
-        writing.map_or(Duration::ZERO, |since| since.elapsed())
-    }
-
-    fn write_all(&self, mut file: File, mut jobs: mpsc::Receiver<Job>) {
-        let mut torn = false;
-        while let Some(job) = jobs.blocking_recv() {
-            if job.wanted.load(Ordering::Acquire) {
-                self.note(Some(Instant::now()));
-                let written = job.sheet.write(&mut file, &mut torn);
-                self.note(None);
-                // Who has gone in the meantime is not told: it counts as unknown.
-                let _ = job.answer.send(written);
-            }
+fn write_all(mut file: File, mut jobs: mpsc::Receiver<Job>) {
+    let mut torn = false;
+    while let Some(job) = jobs.blocking_recv() {
+        if job.wanted.load(Ordering::Acquire) {
+            let written = job.sheet.write(&mut file, &mut torn);
+            // Who has gone in the meantime is not told: it counts as unknown.
+            let _ = job.answer.send(written);
         }
-    }
-
-    fn note(&self, since: Option<Instant>) {
-        *self.writing.lock().unwrap_or_else(PoisonError::into_inner) = since;
     }
 }

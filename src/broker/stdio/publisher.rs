@@ -20,9 +20,6 @@ use crate::{
     outcome::{LinkDown, Outcome, Proof, Reason},
 };
 
-/// A write that takes longer waits for its reader.
-const HELD_AFTER: Duration = Duration::from_millis(500);
-
 /// How long `close` waits for what was handed over.
 const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
@@ -32,13 +29,15 @@ pub(super) struct StdioPublisher {
     name: Box<str>,
     output: Arc<Output>,
     wanted: Arc<AtomicBool>,
+    /// Shared with every batch that is not written yet.
+    unwritten: Arc<()>,
 }
 
 impl StdioPublisher {
     /// A link to the stream of this name.
     pub(super) fn open(name: &str) -> Result<Self, OpenError> {
         let output = output(name).map_err(|error| OpenError { reason: Reason::Link, detail: format!("{name}: {error}") })?;
-        Ok(Self { name: name.into(), output, wanted: Arc::new(AtomicBool::new(true)) })
+        Ok(Self { name: name.into(), output, wanted: Arc::new(AtomicBool::new(true)), unwritten: Arc::new(()) })
     }
 
     async fn hand_over(&self, sheet: Sheet) -> Result<oneshot::Receiver<Written>, LinkDown> {
@@ -69,14 +68,17 @@ impl Publisher for StdioPublisher {
         }
         let (lines, name) = (sheet.len(), self.name.clone());
         let answered = self.hand_over(sheet).await?;
+        let unwritten = Arc::clone(&self.unwritten);
         Ok(Box::pin(async move {
             let written = answered.await.map_err(|_| LinkDown::new(Reason::Link, format_args!("{name}: its writer is gone")))?;
+            drop(unwritten);
             judge(written, lines, &name)
         }))
     }
 
+    /// A pipe answers, or is closed, which is an error: what is not written waits for its reader, however slow, and is never late.
     fn held(&self) -> Option<String> {
-        (self.output.waits() > HELD_AFTER).then(|| format!("nobody reads {}", self.name))
+        (Arc::strong_count(&self.unwritten) > 1).then(|| format!("{} is read slowly", self.name))
     }
 
     async fn ping(&mut self) -> Result<(), LinkDown> {
