@@ -171,7 +171,8 @@ impl Bridge {
                 for running in &first {
                     running.pipeline.drain();
                 }
-                wait(first.iter().copied(), self.timeout).await;
+                // Bounded by the whole: a wait that gave up by itself would pass for an end.
+                ended(first.iter().copied()).await;
                 left = if first.len() == left.len() { Vec::new() } else { fed };
             }
         };
@@ -306,14 +307,14 @@ fn labels(plan: &PipelinePlan) -> Vec<(Arc<str>, Arc<str>)> {
 
 /// Waits until all have ended; false where the time was over first.
 async fn wait(pipelines: impl Iterator<Item = &Running> + Clone, timeout: Duration) -> bool {
-    let until = tokio::time::Instant::now() + timeout;
+    tokio::time::timeout(timeout, ended(pipelines)).await.is_ok()
+}
+
+/// Waits until all have ended.
+async fn ended(pipelines: impl Iterator<Item = &Running> + Clone) {
     while !pipelines.clone().all(|running| running.pipeline.ended()) {
-        if tokio::time::Instant::now() >= until {
-            return false;
-        }
         tokio::time::sleep(LOOK_EVERY).await;
     }
-    true
 }
 
 /// The exit code of a second signal to stop.

@@ -68,7 +68,9 @@ impl Problem {
     /// The answer.
     pub fn response(self) -> Response<Body> {
         // A map of strings and numbers is always JSON.
-        let body = serde_json::to_vec(&self.0.members).unwrap_or_default();
+        let mut body = serde_json::to_vec(&self.0.members).unwrap_or_default();
+        // For who reads it in a terminal.
+        body.push(b'\n');
         let mut response = Response::new(full(body));
         *response.status_mut() = self.0.status;
         *response.headers_mut() = self.0.headers;

@@ -67,11 +67,11 @@ impl Answer {
         }
         let status = if accepted == count { StatusCode::OK } else { StatusCode::MULTI_STATUS };
         let body = Map::from_iter([("accepted".into(), accepted.into()), ("results".into(), Value::Array(all))]);
-        Self { status, body: Value::Object(body).to_string().into(), retry: false }
+        Self { status, body: line(&Value::Object(body)), retry: false }
     }
 
     fn problem(problem: &Problem) -> Self {
-        let body = Value::Object(problem.members().clone()).to_string().into();
+        let body = line(&Value::Object(problem.members().clone()));
         Self { status: problem.status(), body, retry: problem.status() == StatusCode::SERVICE_UNAVAILABLE }
     }
 
@@ -103,13 +103,20 @@ impl Answer {
     }
 }
 
+/// JSON with the end of a line, for who reads it in a terminal.
+fn line(value: &Value) -> Bytes {
+    let mut text = value.to_string();
+    text.push('\n');
+    text.into()
+}
+
 /// `{"message_id":"…"}`.
 fn accepted(id: &str) -> Vec<u8> {
     let mut body = Vec::with_capacity(id.len() + 20);
     body.extend_from_slice(br#"{"message_id":"#);
     // Text is always JSON, and a vector takes it.
     let _ = serde_json::to_writer(&mut body, id);
-    body.push(b'}');
+    body.extend_from_slice(b"}\n");
     body
 }
 

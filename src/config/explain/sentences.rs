@@ -59,7 +59,11 @@ fn delivered(source: &SourceOutline, route: &RouteOutline) -> String {
         (required, all) if required == all => format!("all {all} destinations"),
         (required, all) => format!("the {required} required of its {all} destinations"),
     };
-    if source.holds && required > 0 {
+    if source.answers && required > 0 {
+        format!("whoever sent it is answered only after {who} confirmed.")
+    } else if source.answers {
+        format!("whoever sent it waits for {who}.")
+    } else if source.holds && required > 0 {
         format!("the source is told only after {who} confirmed, or after the dead letter did.")
     } else if source.holds {
         format!("the source waits for {who}.")
@@ -87,7 +91,11 @@ fn down(source: &SourceOutline, route: &RouteOutline, destination: &DestinationO
     if !destination.rules.required {
         return "messages wait in a bounded queue; once it is full they are dropped and counted, and nobody else waits.".to_owned();
     }
-    let held = if source.holds { "the rest stays in the source" } else { "what the source sends meanwhile is lost there" };
+    let held = match (source.answers, source.holds) {
+        (true, _) => "whoever sends more waits, and is told to come again when it waits too long",
+        (false, true) => "the rest stays in the source",
+        (false, false) => "what the source sends meanwhile is lost there",
+    };
     let lanes = source.routes.iter().flat_map(|route| &route.destinations).count();
     let others = if lanes > 1 { " (so far the source's other destinations run ahead)" } else { "" };
     let mut text = format!(
@@ -142,6 +150,7 @@ fn bad(source: &SourceOutline, route: &RouteOutline) -> String {
     let own = end(&source.dead_letter);
     let unrouted = match source.unrouted {
         "ack" => "what no route takes is acknowledged and counted",
+        "reject" if source.answers => "so is what no route takes",
         "reject" => "what no route takes is rejected at its source",
         _ => "so does what no route takes",
     };
@@ -155,12 +164,18 @@ fn bad(source: &SourceOutline, route: &RouteOutline) -> String {
 
 fn parked(source: &SourceOutline) -> String {
     let half = (source.window / 2).max(1);
-    let then = if source.holds { "what is in the source waits there" } else { "what the source sends meanwhile is lost" };
+    let then = match (source.answers, source.holds) {
+        (true, _) => "whoever sends is told to come again",
+        (false, true) => "what is in the source waits there",
+        (false, false) => "what the source sends meanwhile is lost",
+    };
     format!("at {half} parked messages reading stops, with a metric and an alarm; {then}.")
 }
 
 fn killed(source: &SourceOutline) -> String {
-    if source.holds {
+    if source.answers {
+        "whoever was not answered does not know, and sends again: with the same id it is the same event.".to_owned()
+    } else if source.holds {
         format!("nothing is lost; up to {} messages come again after the restart, with the ids that they brought.", source.window)
     } else {
         "messages in flight are lost, and so is what is sent until it runs again.".to_owned()
@@ -179,7 +194,9 @@ fn order(route: &RouteOutline) -> &'static str {
 }
 
 fn replicas(source: &SourceOutline) -> String {
-    if source.holds {
+    if source.answers {
+        "each replica takes what is sent to it, and keeps the order of what it takes.".to_owned()
+    } else if source.holds {
         "the replicas share the source: each message is published once, and order holds within what one replica takes.".to_owned()
     } else {
         "every replica receives every message: this route publishes N copies.".to_owned()
@@ -189,7 +206,7 @@ fn replicas(source: &SourceOutline) -> String {
 /// Settings that break a promise.
 pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<String> {
     let mut all = Vec::new();
-    if !source.holds {
+    if !source.holds && !source.answers {
         all.push(format!("{} delivers at most once: what is published while nobody reads is gone.", source.reads));
     }
     if source.holds && route.dead_letter == DeadLetterOutline::Drop {
@@ -220,6 +237,7 @@ pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<Stri
 fn end(dead_letter: &DeadLetterOutline) -> String {
     match dead_letter {
         DeadLetterOutline::To(place) => format!("goes to {place}"),
+        DeadLetterOutline::Answered => "is refused to whoever sent it".to_owned(),
         DeadLetterOutline::Native => "is rejected to the source's own dead letters".to_owned(),
         DeadLetterOutline::Drop => "is dropped and counted".to_owned(),
     }

@@ -31,6 +31,8 @@ pub struct SourceOutline {
     pub address: String,
     /// False where a message taken is a message gone.
     pub holds: bool,
+    /// True where whoever sends a message waits for the verdict on it.
+    pub answers: bool,
     /// Messages taken and not yet settled.
     pub window: usize,
     /// The same by size, in bytes.
@@ -149,6 +151,8 @@ pub enum DeadLetterOutline {
     To(String),
     /// To the source's broker's own.
     Native,
+    /// Back to whoever sent it and waits for the answer.
+    Answered,
     /// Lost by choice.
     Drop,
 }
@@ -158,6 +162,7 @@ impl std::fmt::Display for DeadLetterOutline {
         match self {
             Self::To(place) => f.write_str(place),
             Self::Native => f.write_str("native"),
+            Self::Answered => f.write_str("answered"),
             Self::Drop => f.write_str("drop"),
         }
     }

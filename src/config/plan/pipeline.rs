@@ -73,7 +73,7 @@ fn one(
             (Some(own), Some(shared)) if own.value != shared.value => dead.to(own, &route.name, labels, faults),
             _ => dead_letter.clone(),
         };
-        let told = outline_of(&end, &dead);
+        let told = outline_of(&end, origin, &dead);
         compiled.add(route, &end, told, faults);
     }
     let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, &house.top.name, faults)).collect();
@@ -87,12 +87,13 @@ fn one(
         reads: origin.display(),
         address: origin.address().to_owned(),
         holds: origin.holds(),
+        answers: origin.answers(),
         window: source.window,
         window_bytes: source.window_bytes,
         message_max: source.message_max,
         decode: decoding.as_str(),
         unrouted: policy::unrouted_as_str(unrouted),
-        dead_letter: outline_of(&dead_letter, &dead),
+        dead_letter: outline_of(&dead_letter, origin, &dead),
         routes: compiled.outlines,
     };
     let (graves, dead_lanes): (Vec<_>, Vec<_>) = graves.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
@@ -187,12 +188,13 @@ fn unrouted(policy: &Policy<'_>, dead_letter: &DeadLetterTo, origin: &dyn Origin
     written.value
 }
 
-fn outline_of(dead_letter: &DeadLetterTo, dead: &DeadLetters<'_>) -> DeadLetterOutline {
+fn outline_of(dead_letter: &DeadLetterTo, origin: &dyn Origin, dead: &DeadLetters<'_>) -> DeadLetterOutline {
     match dead_letter {
         DeadLetterTo::Lane(id) => {
             let lane = dead.lanes.iter().find(|lane| lane.id == *id);
             DeadLetterOutline::To(lane.map_or_else(String::new, |lane| lane.written.to_string()))
         }
+        DeadLetterTo::Native if origin.answers() => DeadLetterOutline::Answered,
         DeadLetterTo::Native => DeadLetterOutline::Native,
         DeadLetterTo::Drop => DeadLetterOutline::Drop,
     }

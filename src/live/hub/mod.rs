@@ -171,7 +171,7 @@ impl Hub {
     }
 
     /// The sources of the bridge that read what is published on `channel`. Who publishes for a client calls each with
-    /// [`event`] and answers when they have settled it. One that stopped a moment ago is among them and answers nobody.
+    /// [`event()`] and answers when they have settled it. One that stopped a moment ago is among them and answers nobody.
     pub fn readers(&self, channel: &[u8]) -> Vec<Reader> {
         self.space().readers.of(channel)
     }

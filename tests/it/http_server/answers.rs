@@ -7,7 +7,7 @@ async fn a_verdict_becomes_a_status_and_the_id_is_told() {
     let mut inn = Inn::open("").await;
     let answer = inn.post("/UserJoined", "", "{}", || Verdict::Accepted).await;
     assert_eq!(status(&answer), "200", "{answer}");
-    assert!(answer.ends_with(r#"{"message_id":"the-id"}"#), "{answer}");
+    assert!(answer.ends_with("{\"message_id\":\"the-id\"}\n"), "{answer}");
     let answer = inn.post("/UserJoined", "", "{}", rejected).await;
     assert_eq!(status(&answer), "502", "{answer}");
     assert!(answer.contains("application/problem+json") && answer.contains(r#""reason":"refused""#), "{answer}");
