@@ -24,6 +24,7 @@ use rialto::{
 static KIND: Kind = Kind {
     name: "terminal",
     schemes: &[],
+    given: None,
     promises: Promises {
         source: false,
         publisher: true,

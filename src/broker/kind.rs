@@ -12,6 +12,8 @@ pub struct Kind {
     pub name: &'static str,
     /// The URL schemes of the short form.
     pub schemes: &'static [&'static str],
+    /// Where its brokers come from, in a sentence, where no file can have one.
+    pub given: Option<&'static str>,
     /// What it promises.
     pub promises: Promises,
     /// JSON Schema (draft-07) of one part, for editors: `rialto schema`.

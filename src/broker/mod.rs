@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 
 use crate::{
     envelope::Message,
-    intake::Intake,
+    intake::{FeedEnd, Intake},
     listen::{HttpSettings, Mount},
     outcome::{LinkDown, Outcome, Reason},
     written::{Node, Problems},
@@ -148,7 +148,9 @@ pub trait Origin: fmt::Debug + Send + Sync {
     fn holds(&self) -> bool;
 
     /// True where the broker can dead-letter a rejected message itself (`dead_letter: native`).
-    fn rejects_natively(&self) -> bool;
+    fn rejects_natively(&self) -> bool {
+        false
+    }
 
     /// True where each producer waits for the verdict on its own message (an HTTP request): without a `dead_letter`, what cannot be
     /// delivered or routed is refused to its producer, and nothing is lost by it.
@@ -221,6 +223,15 @@ pub enum Ended {
     /// What is read has come to its end for good (the last line of a file or of standard input), and all of it was settled: there is
     /// nothing to open again.
     Finished,
+}
+
+impl From<FeedEnd> for Ended {
+    fn from(end: FeedEnd) -> Self {
+        match end {
+            FeedEnd::Drained => Self::Drained,
+            FeedEnd::Abandoned => Self::Abandoned,
+        }
+    }
 }
 
 /// An incarnation broke; the pipeline reopens it.

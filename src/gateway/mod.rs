@@ -42,7 +42,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Gateway {
     resp: Option<SocketAddr>,
-    web: Vec<Mounted>,
+    _web: Vec<Mounted>,
     house: House,
 }
 
@@ -84,7 +84,7 @@ impl Gateway {
         let resp = settings.resp.map(|address| resp::open(address, &house, listeners, metrics)).transpose()?;
         let listener = settings.http.as_ref().and_then(|name| listeners.of(name));
         let web = listener.map(|listener| web::mount(&listener, &house, metrics, resp)).unwrap_or_default();
-        Ok(Self { resp, web, house })
+        Ok(Self { resp, _web: web, house })
     }
 
     /// Where Redis clients come in: the port that the system chose where 0 was asked for.
@@ -99,11 +99,6 @@ impl Gateway {
         if tokio::time::timeout(CLOSE_WITHIN, self.house.connections.wait()).await.is_err() {
             tracing::warn!(clients = self.house.connections.len(), "not every client took its last messages in time");
         }
-    }
-
-    /// Whether browsers are served.
-    pub fn is_on_the_web(&self) -> bool {
-        !self.web.is_empty()
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
 static KIND: Kind = Kind {
     name: "memory",
     schemes: &[],
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{broker::down, event::Stored, memory::Shared};
 use crate::{
     broker::{Ended, OpenError, Source, SourceError},
-    intake::{FeedEnd, Intake, Offers, Seq, Settled},
+    intake::{Intake, Offers, Seq, Settled},
     outcome::{Reason, Verdict},
 };
 
@@ -91,8 +91,7 @@ impl Source for MemorySource {
                 biased;
                 settled = receipts.next() => match settled {
                     Ok(settled) => self.settle(&settled),
-                    Err(FeedEnd::Drained) => return Ok(Ended::Drained),
-                    Err(FeedEnd::Abandoned) => return Ok(Ended::Abandoned),
+                    Err(end) => return Ok(end.into()),
                 },
                 _ = cut.changed() => {}
                 read = self.read(offers.as_mut()) => if read.is_none() {

@@ -63,30 +63,8 @@ def live():
 
 
 @pytest.fixture
-def bridge(tmp_path):
-    """Starts Rialto on the routes given; at the end SIGTERM must end it with 0."""
-    started = []
-
-    def start(configuration):
-        head = BROKERS.format(amqp=os.environ["RIALTO_TEST_AMQP_URL"], redis=os.environ["RIALTO_TEST_REDIS_URL"])
-        one = Bridge(tmp_path, head + configuration)
-        one.start()
-        started.append(one)
-        one.wait_ready()
-        return one
-
-    yield start
-    for one in started:
-        try:
-            if one.process.poll() is None:
-                one.terminate()
-        finally:
-            one.stop()
-
-
-@pytest.fixture
 def bridge_alone(tmp_path):
-    """The same on a configuration that names brokers of its own."""
+    """Starts Rialto on a configuration that names its brokers; at the end SIGTERM must end it with 0."""
     started = []
 
     def start(configuration):
@@ -103,6 +81,13 @@ def bridge_alone(tmp_path):
                 one.terminate()
         finally:
             one.stop()
+
+
+@pytest.fixture
+def bridge(bridge_alone):
+    """The same on routes between the RabbitMQ and the Redis of the tests."""
+    head = BROKERS.format(amqp=os.environ["RIALTO_TEST_AMQP_URL"], redis=os.environ["RIALTO_TEST_REDIS_URL"])
+    return lambda configuration: bridge_alone(head + configuration)
 
 
 @pytest.fixture

@@ -38,6 +38,7 @@ use settings::Settings;
 pub static KIND: Kind = Kind {
     name: "amqp",
     schemes: &["amqp", "amqps"],
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

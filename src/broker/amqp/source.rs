@@ -26,7 +26,7 @@ use super::{
 use crate::{
     broker::{Ended, Source, SourceError},
     envelope::RawMessage,
-    intake::{FeedEnd, Intake, Offers, Receipts, Seq, Settled},
+    intake::{Intake, Offers, Receipts, Seq, Settled},
     outcome::{Reason, Verdict},
     telemetry::{SourceMetrics, SourceState},
 };
@@ -253,8 +253,7 @@ async fn tell(channel: &Channel, mut receipts: Receipts, mut told: Told<'_>) -> 
                 settle(channel, &settled)?;
                 told.note(&settled);
             }
-            Err(FeedEnd::Drained) => return Ok(Ended::Drained),
-            Err(FeedEnd::Abandoned) => return Ok(Ended::Abandoned),
+            Err(end) => return Ok(end.into()),
         }
     }
 }

@@ -116,10 +116,6 @@ impl Origin for Tap {
         false
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError> {
         match timeout(OPEN_TIME, self.try_open(house)).await {
             Ok(opened) => Ok(Box::new(opened?)),

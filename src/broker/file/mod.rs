@@ -27,6 +27,7 @@ mod writer;
 pub static KIND: Kind = Kind {
     name: "file",
     schemes: &["file"],
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

@@ -109,10 +109,6 @@ impl Origin for FileOrigin {
         true
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     async fn open(&self, _: &House) -> Result<Box<dyn Source>, OpenError> {
         let source = FileSource::open(self.clone()).map_err(|error| {
             let said = readable(&self.directory, &self.address).err();

@@ -31,6 +31,7 @@ use stage::Stage;
 pub static KIND: Kind = Kind {
     name: "handler",
     schemes: &[],
+    given: Some(WHENCE),
     promises: Promises {
         source: false,
         publisher: true,
@@ -49,14 +50,11 @@ pub static KIND: Kind = Kind {
 };
 
 /// Where handlers come from, for faults.
-pub const WHENCE: &str = "handlers are functions of a program that has Rialto inside: `Bridge::builder().handler(NAME, …)`; a program \
+const WHENCE: &str = "handlers are functions of a program that has Rialto inside: `Bridge::builder().handler(NAME, …)`; a program \
                           beside Rialto is called by a `webhook`";
 
-/// None stands in a file; a destination names one and has no keys more.
-fn schema(part: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    if part == Part::Broker {
-        return false.into();
-    }
+/// No key of it stands in a file.
+fn schema(_: Part, _: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({ "type": "object", "properties": {}, "additionalProperties": false })
 }
 

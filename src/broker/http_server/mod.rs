@@ -37,6 +37,7 @@ mod tests;
 pub static KIND: Kind = Kind {
     name: "http_server",
     schemes: &[],
+    given: None,
     promises: Promises {
         source: true,
         publisher: false,

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use super::{budget::Budget, delivery::Delivery, inlet::Inlet, origin::Terms, remembered::Remembered};
 use crate::{
     broker::{Ended, Source, SourceError},
-    intake::{FeedEnd, Intake, calls},
+    intake::{Intake, calls},
     listen::{HttpListener, Listeners, Mount},
     outcome::Reason,
 };
@@ -39,9 +39,6 @@ impl Source for HttpSource {
         })?;
         let end = calls.serve(&intake).await;
         drop((mounted, self.listeners));
-        Ok(match end {
-            FeedEnd::Drained => Ended::Drained,
-            FeedEnd::Abandoned => Ended::Abandoned,
-        })
+        Ok(end.into())
     }
 }

@@ -23,6 +23,7 @@ mod tests;
 pub static KIND: Kind = Kind {
     name: "hub",
     schemes: &["hub"],
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

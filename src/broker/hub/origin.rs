@@ -9,7 +9,7 @@ use schemars::JsonSchema;
 use super::target::OfHub;
 use crate::{
     broker::{Ended, House, OpenError, Origin, Source, SourceError, Target},
-    intake::{Calls, FeedEnd, Intake, calls},
+    intake::{Calls, Intake, calls},
     live::hub::{Reading, Topic},
     written::{Node, Problems},
 };
@@ -62,10 +62,6 @@ impl Origin for HubOrigin {
         false
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     fn answers(&self) -> bool {
         true
     }
@@ -107,10 +103,7 @@ struct HubSource {
 #[async_trait]
 impl Source for HubSource {
     async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError> {
-        match self.calls.serve(&intake).await {
-            FeedEnd::Drained => Ok(Ended::Drained),
-            FeedEnd::Abandoned => Ok(Ended::Abandoned),
-        }
+        Ok(self.calls.serve(&intake).await.into())
     }
 }
 

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     broker::{Ended, SourceError},
-    intake::{FeedEnd, Receipts},
+    intake::Receipts,
     outcome::Reason,
     telemetry::SourceMetrics,
 };
@@ -52,8 +52,7 @@ pub(super) async fn run(
                     let ids = book.held().settled(&settled);
                     acknowledge(group, connection, &ids).await?;
                 }
-                Err(FeedEnd::Drained) => return Ok(Ended::Drained),
-                Err(FeedEnd::Abandoned) => return Ok(Ended::Abandoned),
+                Err(end) => return Ok(end.into()),
             },
             _ = renew.tick() => {
                 let ids: Vec<EntryId> = book.held().ids().collect();

@@ -42,6 +42,7 @@ mod tests;
 pub static KIND: Kind = Kind {
     name: "redis",
     schemes: servers::SCHEMES,
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

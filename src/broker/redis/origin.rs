@@ -173,10 +173,6 @@ impl Origin for RedisOrigin {
         matches!(self.what, What::Stream(_))
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError> {
         bounded(OPEN_WITHIN, &self.address, async {
             match &self.what {

@@ -25,6 +25,7 @@ mod source;
 pub static KIND: Kind = Kind {
     name: "schedule",
     schemes: &[],
+    given: None,
     promises: Promises {
         source: true,
         publisher: false,

@@ -166,10 +166,6 @@ impl Origin for ScheduleOrigin {
         false
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     async fn open(&self, house: &House) -> Result<Box<dyn Source>, OpenError> {
         Ok(Box::new(Ticking::new(self.clone(), house)))
     }

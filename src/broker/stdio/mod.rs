@@ -22,6 +22,7 @@ mod target;
 pub static KIND: Kind = Kind {
     name: "stdio",
     schemes: &["stdio"],
+    given: None,
     promises: Promises {
         source: true,
         publisher: true,

@@ -56,10 +56,6 @@ impl Origin for StdinOrigin {
         false
     }
 
-    fn rejects_natively(&self) -> bool {
-        false
-    }
-
     async fn open(&self, _: &House) -> Result<Box<dyn Source>, OpenError> {
         let fail = |detail: String| OpenError { reason: Reason::Link, detail };
         let input = standard_input(self.line_max).map_err(|error| fail(format!("standard input: {error}")))?;

@@ -32,6 +32,7 @@ mod tests;
 pub static KIND: Kind = Kind {
     name: "webhook",
     schemes: &["http", "https"],
+    given: None,
     promises: Promises {
         source: false,
         publisher: true,

@@ -10,12 +10,6 @@ use crate::{
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
 
-/// The name under which a program's handlers are brought.
-const HANDLER: &str = "handler";
-/// Where they come from.
-const WHENCE: &str = "handlers are functions of a program that has Rialto inside: `Bridge::builder().handler(NAME, …)`; a program beside \
-                      Rialto is called by a `webhook`";
-
 /// Kinds of the grammar that this version does not have, with the schemes of their URLs.
 const LATER: &[(&str, &[&str])] =
     &[("kafka", &["kafka"]), ("service_bus", &["servicebus", "sb"]), ("outbox", &["postgres", "postgresql"])];
@@ -117,7 +111,8 @@ impl Brokers {
         }
         let otherwise = || format!("`brokers` has {}", list(self.named.keys().map(AsRef::as_ref)));
         let near = suggestion(name, self.named.keys().map(AsRef::as_ref)).unwrap_or_else(otherwise);
-        let hint = if name == HANDLER { WHENCE.to_owned() } else { near };
+        let given = KINDS.iter().find(|kind| kind.name == name).and_then(|kind| kind.given);
+        let hint = given.map_or(near, str::to_owned);
         faults.fault(at, format!("no broker is named `{name}`")).hint(hint);
         None
     }

@@ -42,12 +42,9 @@ impl JsonSchema for BrokerEntry {
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         let schemes: Vec<_> = KINDS.iter().flat_map(|kind| kind.schemes).map(|scheme| scheme.replace('+', "\\+")).collect();
         let url = json!({ "type": "string", "pattern": format!("^({})://", schemes.join("|")) });
-        let long = KINDS.iter().filter_map(|kind| {
+        let long = KINDS.iter().filter(|kind| kind.given.is_none()).map(|kind| {
             let settings = (kind.schema)(Part::Broker, generator).to_value();
-            // `false`: only a program can give one.
-            let written = settings != Value::Bool(false);
-            let long = json!({ "type": "object", "properties": { kind.name: settings }, "required": [kind.name], "additionalProperties": false });
-            written.then_some(long)
+            json!({ "type": "object", "properties": { kind.name: settings }, "required": [kind.name], "additionalProperties": false })
         });
         let choices: Vec<Value> = [url].into_iter().chain(long).collect();
         json_schema!({ "description": "A URL whose scheme is the kind, or the kind and its settings.", "anyOf": choices })

@@ -7,6 +7,7 @@ use std::{
     cell::RefCell,
     collections::VecDeque,
     io,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -142,6 +143,7 @@ impl Connection {
 
     async fn converse(&mut self) -> End {
         let closing = self.session.house.closing.clone();
+        let mut closed = pin!(closing.cancelled());
         loop {
             let Ok(written) = self.flush() else { return End::Left };
             if written && self.more {
@@ -155,7 +157,7 @@ impl Connection {
             let deadline = self.deadline();
             tokio::select! {
                 biased;
-                () = closing.cancelled() => return End::Closing,
+                () = &mut closed => return End::Closing,
                 writable = self.stream.writable(), if !written => if writable.is_err() { return End::Left },
                 answers = self.session.publishing.next(), if waits => self.answer(answers),
                 taken = self.session.subscriber.next_into(&mut self.deliveries), if listens && written => {

@@ -3,7 +3,7 @@
 //! A message that is published gets the next number, goes into a bounded ring and to every subscriber whose channel or pattern it
 //! matches. It is *delivered* once it is in the ring (docs/guarantees.md): what a client makes of it is the client's; a client that is
 //! too slow for its bounded buffer is cut off, and a hole is visible by its numbers. Sources of the bridge (`from: hub/PATTERN`) hear
-//! what clients publish through [`Hub::sources`].
+//! what clients publish through [`Hub::readers`].
 
 use std::{
     fmt,
@@ -174,11 +174,6 @@ impl Hub {
     /// [`event()`] and answers when they have settled it. One that stopped a moment ago is among them and answers nobody.
     pub fn readers(&self, channel: &[u8]) -> Vec<Reader> {
         self.space().readers.of(channel)
-    }
-
-    /// The same without their names.
-    pub fn sources(&self, channel: &[u8]) -> Vec<Caller> {
-        self.readers(channel).into_iter().map(|reader| reader.caller).collect()
     }
 
     /// A source will begin to read in a moment: until then who publishes for it is not answered, and publishes again.

@@ -130,7 +130,7 @@ impl Stand for InProcess {
 /// Publishes as a client of a door does: what nobody answers for is sent again.
 async fn produce(hub: Hub, channel: Bytes, bodies: Vec<Bytes>, waiting: Arc<AtomicUsize>) {
     let source = loop {
-        match hub.sources(&channel).into_iter().find(|source| !source.is_closed()) {
+        match hub.readers(&channel).into_iter().map(|reader| reader.caller).find(|source| !source.is_closed()) {
             Some(source) => break source,
             None => sleep(Duration::from_millis(5)).await,
         }

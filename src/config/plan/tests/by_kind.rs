@@ -15,6 +15,7 @@ use crate::{
 static KIND: Kind = Kind {
     name: "bell",
     schemes: &[],
+    given: None,
     promises: Promises {
         source: false,
         publisher: true,
