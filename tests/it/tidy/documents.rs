@@ -1,6 +1,6 @@
 //! What the documents say is so: their YAML is a configuration, their metrics exist, their links lead somewhere.
 
-use std::{collections::BTreeSet, fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use super::sources::{File, files, root};
 use rialto::{
@@ -43,6 +43,7 @@ fn faults(texts: &[&str]) -> String {
         let text = text.replace("/run/secrets", secrets.to_str().unwrap());
         for secret in text.split(|letter: char| letter.is_whitespace() || ",}]".contains(letter)) {
             if secret.starts_with(secrets.to_str().unwrap()) {
+                fs::create_dir_all(Path::new(secret).parent().unwrap()).unwrap();
                 fs::write(secret, "redis://127.0.0.1:6379\n").unwrap();
             }
         }
@@ -71,7 +72,8 @@ fn seven_lines() -> String {
 
 #[test]
 fn every_shipped_configuration_is_sound() {
-    for file in files("config", &[".yaml", ".yml"]).iter().chain(&files("deploy", &["rialto.yaml"])) {
+    // Those of `deploy/` are read as they are mounted, by `tests/deploy`.
+    for file in &files("config", &[".yaml", ".yml"]) {
         let found = faults(&[&file.text]);
         let errors: Vec<&str> = found.lines().filter(|line| line.starts_with("error")).collect();
         // A file for kinds that come later says so in its head, and has no other fault.

@@ -1,0 +1,1 @@
+"""What deploy/ ships, read by other people's tools and run as far as this machine can."""
