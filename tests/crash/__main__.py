@@ -13,8 +13,9 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from . import scenarios
+from . import scenarios, scenarios_kafka
 from .bridge import BridgeError
+from .scenarios_kafka import from_topic
 
 KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
@@ -25,6 +26,10 @@ SCENARIOS = {
     "queue-killed": partial(scenarios.kills, destination=scenarios.queue, count=KILLS),
     "stream-terminated": partial(scenarios.terms, destination=scenarios.stream, count=TERMS),
     "queue-terminated": partial(scenarios.terms, destination=scenarios.queue, count=TERMS),
+    "topic-stream-killed": partial(scenarios.kills, source=from_topic, destination=scenarios.stream, count=KILLS),
+    "queue-topic-killed": partial(scenarios.kills, destination=scenarios_kafka.topic, count=KILLS),
+    "topic-stream-terminated": partial(scenarios.terms, source=from_topic, destination=scenarios.stream, count=TERMS),
+    "queue-topic-terminated": partial(scenarios.terms, destination=scenarios_kafka.topic, count=TERMS),
     "stream-connections-closed": partial(scenarios.close_connections, destination=scenarios.stream, ends=1),
     "queue-connections-closed": partial(scenarios.close_connections, destination=scenarios.queue, ends=2),
     "redis-clients-killed": scenarios.client_kill,
@@ -35,12 +40,24 @@ SCENARIOS = {
     "source-deleted": scenarios.source_deleted,
     "memory-alarm": scenarios.memory_alarm,
     "consumer-timeout": scenarios.consumer_timeout,
+    "kafka-frozen": scenarios_kafka.frozen,
+    "kafka-restarted": scenarios_kafka.restarted,
+    "kafka-rebalances": scenarios_kafka.rebalances,
+    "kafka-parked-killed": partial(scenarios_kafka.parked_killed, count=PLANTED_KILLS),
+    "commit-highest": partial(
+        scenarios_kafka.parked_killed, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "commit_highest"}
+    ),
     "early-ack": partial(
         scenarios.kills, destination=scenarios.stream, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "early_ack"}
     ),
 }
 CAMPAIGNS = {
-    "crash": ["stream-killed", "queue-killed", "stream-terminated", "queue-terminated"],
+    "crash": [
+        "stream-killed",
+        "queue-killed",
+        "stream-terminated",
+        "queue-terminated",
+    ],
     "faults": [
         "stream-connections-closed",
         "queue-connections-closed",
@@ -56,7 +73,7 @@ CAMPAIGNS = {
     "teeth": ["early-ack"],
 }
 # The violation that a planted bug must cause; every other scenario must be clean.
-PLANTED = {"early-ack": "lost"}
+PLANTED = {"early-ack": "lost", "commit-highest": "lost"}
 
 
 def passed(name, directory, seed):

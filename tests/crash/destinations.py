@@ -1,12 +1,14 @@
-"""The two ends where records arrive: how a route names them, how far they are, and what the observer reads at the end."""
+"""The ends where records arrive: how a route names them, how far they are, and what the observer reads at the end."""
 
 
 class Stream:
     """A Redis stream."""
 
+    more = ""  # further keys of the route
+
     def __init__(self, client, url, key):
         self.client = client
-        self.broker = f"live: {url}"
+        self.brokers = {"live": url}
         self.key = key
         self.to = f"{{ broker: live, stream: {key} }}"
         self.create()
@@ -34,9 +36,11 @@ class Stream:
 class Queue:
     """A RabbitMQ queue, reached by its name."""
 
+    more = ""
+
     def __init__(self, rabbitmq, name):
         self.rabbitmq = rabbitmq
-        self.broker = None
+        self.brokers = {"mq": rabbitmq.url}
         self.name = name
         self.to = f"{{ broker: mq, queue: {name} }}"
         self.create()
@@ -83,3 +87,59 @@ class Exchange(Queue):
     def delete(self):
         self.delete_exchange()
         super().delete()
+
+
+class KeyedExchange(Queue):
+    """A RabbitMQ queue behind an exchange with a binding for each key, which may be missing for a while."""
+
+    def __init__(self, rabbitmq, name, keys):
+        self.keys = keys
+        super().__init__(rabbitmq, name)
+        self.to = f'{{ broker: mq, exchange: {name}, routing_key: "{{payload.key}}" }}'
+
+    def create(self):
+        super().create()
+        self.rabbitmq.ask(lambda channel: channel.exchange_declare(self.name, "direct", durable=True))
+        for key in self.keys:
+            self.bind(key)
+
+    def bind(self, key):
+        self.rabbitmq.ask(lambda channel: channel.queue_bind(self.name, self.name, key))
+
+    def unbind(self, key):
+        self.rabbitmq.ask(lambda channel: channel.queue_unbind(self.name, self.name, key))
+
+    def delete(self):
+        self.rabbitmq.ask(lambda channel: channel.exchange_delete(self.name))
+        super().delete()
+
+
+class Topic:
+    """A Kafka topic of three partitions; a record's key is its own, so that a key stays in one of them."""
+
+    more = ""
+
+    def __init__(self, cluster, name):
+        self.cluster = cluster
+        self.brokers = {"log": cluster.broker}
+        self.topic = cluster.fresh(name)
+        self.to = f"{{ broker: log, topic: {self.topic} }}"
+        self.cluster.create(self.topic)
+
+    def delete(self):
+        self.cluster.delete(self.topic)
+
+    def length(self):
+        return sum(self.cluster.ends(self.topic).values())
+
+    def put(self, body):
+        self.cluster.put(self.topic, body)
+
+    def observe(self):
+        return self.cluster.read(self.topic)
+
+
+class TransactedTopic(Topic):
+    """The same, written by transactions that hold the source's offsets too."""
+
+    more = "    exactly_once: true\n"

@@ -6,9 +6,14 @@ import time
 
 from .destinations import Exchange, Queue, Stream
 from .servers import OwnServer, RabbitMQ, redis_at, shared_redis
-from .trial import WINDOW, Trial
+from .sources import WINDOW, QueueSource
+from .trial import Trial
 
 BACKLOG = 3000  # messages that wait in the source before each kill, so that it strikes under load
+
+
+def from_queue(name):
+    return QueueSource(RabbitMQ.shared(), name)
 
 
 def stream(name):
@@ -19,43 +24,35 @@ def queue(name):
     return Queue(RabbitMQ.shared(), f"crash.{name}.out")
 
 
-def kills(name, directory, seed, destination, count, environment=None):
+def kills(name, directory, seed, destination, count, source=from_queue, environment=None):
     """SIGKILL at random instants under load; one in ten while the bridge is still starting."""
     settings = {"events_planned": count, "confirmed_min": count * 100, "repeats_wanted": environment is None}
-    with Trial(name, directory, RabbitMQ.shared(), destination(name), seed, environment, **settings) as trial:
+    with Trial(name, directory, source(name), destination(name), seed, environment, **settings) as trial:
         for _ in range(count):
             trial.wait_backlog(BACKLOG)
+            length = trial.destination.length()
             trial.bridge.start()
             starting = trial.dice.random() < 0.1
             if not starting:
-                trial.bridge.wait_ready()
+                trial.wait_arrivals(length)
             time.sleep(trial.dice.uniform(0, 0.3))
             trial.bridge.kill()
-            in_flight = put_back(trial)
+            in_flight = trial.source.mourn(trial)
             trial.event("kill", WINDOW, fenced=True, in_flight=in_flight, starting=starting)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()
 
 
-def put_back(trial):
-    """Waits until the broker has heard of the death, and so put back what the killed bridge held; answers whether it held any.
-
-    A new bridge beside a consumer that the broker believes alive would be given later messages before earlier ones."""
-    trial.wait("the end of the consumer", lambda: trial.rabbitmq.consumers(trial.queue) == 0, pause=0.01)
-    # What was on its way to the destination's broker has arrived by now, before the fence.
-    time.sleep(0.03)
-    return trial.rabbitmq.peek_redelivered(trial.queue)
-
-
-def terms(name, directory, seed, destination, count):
+def terms(name, directory, seed, destination, count, source=from_queue):
     """SIGTERM at random instants under load: nothing lost and nothing repeated (G16)."""
     settings = {"events_planned": count, "confirmed_min": count * 100}
-    with Trial(name, directory, RabbitMQ.shared(), destination(name), seed, **settings) as trial:
+    with Trial(name, directory, source(name), destination(name), seed, **settings) as trial:
         for _ in range(count):
             trial.wait_backlog(BACKLOG)
+            length = trial.destination.length()
             trial.bridge.start()
-            trial.bridge.wait_ready()
+            trial.wait_arrivals(length)
             time.sleep(trial.dice.uniform(0, 0.5))
             trial.bridge.terminate()
             trial.event("term", 0, fenced=True)
@@ -84,7 +81,8 @@ def settings(count, ends=1, **more):
 def close_connections(name, directory, seed, destination, ends, count=6):
     """The broker closes every connection, the producer's too."""
     rabbitmq = RabbitMQ.shared()
-    with Trial(name, directory, rabbitmq, destination(name), seed, **settings(count, ends, repeats_wanted=True)) as trial:
+    more = settings(count, ends, repeats_wanted=True)
+    with Trial(name, directory, QueueSource(rabbitmq, name), destination(name), seed, **more) as trial:
         return faults(trial, "connections closed", count, lambda _: rabbitmq.run("close_all_connections", "crash test"), ends)
 
 
@@ -96,7 +94,7 @@ def client_kill(name, directory, seed, count=10):
         if closed == 0:
             raise RuntimeError("CLIENT KILL found no connection to close")
 
-    with Trial(name, directory, RabbitMQ.shared(), stream(name), seed, **settings(count)) as trial:
+    with Trial(name, directory, from_queue(name), stream(name), seed, **settings(count)) as trial:
         return faults(trial, "clients killed", count, strike)
 
 
@@ -112,7 +110,7 @@ def redis_restart(name, directory, seed, count=4):
         server.start()
 
     try:
-        with Trial(name, directory, RabbitMQ.shared(), destination, seed, **settings(count)) as trial:
+        with Trial(name, directory, from_queue(name), destination, seed, **settings(count)) as trial:
             return faults(trial, "Redis restarted", count, restart)
     finally:
         server.stop()
@@ -135,7 +133,7 @@ def rabbitmq_restart(name, directory, seed, kill, count=2):
         return {"duplicates_max": len(trial.produced()) * max(trial.produced().values()), "repeats_skip": True}
 
     try:
-        with Trial(name, directory, server.rabbitmq(), stream(name), seed, **settings(count)) as trial:
+        with Trial(name, directory, QueueSource(server.rabbitmq(), name), stream(name), seed, **settings(count)) as trial:
             return faults(trial, "RabbitMQ restarted", count, restart)
     finally:
         server.stop()
@@ -150,7 +148,7 @@ def exchange_gone(name, directory, seed, count=4):
         time.sleep(trial.dice.uniform(0.2, 2))
         destination.bind()
 
-    with Trial(name, directory, RabbitMQ.shared(), destination, seed, **settings(count)) as trial:
+    with Trial(name, directory, from_queue(name), destination, seed, **settings(count)) as trial:
         return faults(trial, "exchange or binding gone", count, vanish)
 
 
@@ -160,13 +158,14 @@ def source_deleted(name, directory, seed, count=3):
     def delete(trial):
         trial.tell_producer("pause")
         highest = trial.produced()
-        answer = trial.rabbitmq.ask(lambda channel: channel.queue_delete(trial.queue))
+        rabbitmq, queue = trial.source.rabbitmq, trial.source.queue
+        answer = rabbitmq.ask(lambda channel: channel.queue_delete(queue))
         time.sleep(trial.dice.uniform(0, 2))
-        trial.rabbitmq.declare(trial.queue)
+        rabbitmq.declare(queue)
         trial.tell_producer("resume")
         return {"waived_through": highest, "waived_max": answer.method.message_count + WINDOW}
 
-    with Trial(name, directory, RabbitMQ.shared(), stream(name), seed, **settings(count)) as trial:
+    with Trial(name, directory, from_queue(name), stream(name), seed, **settings(count)) as trial:
         return faults(trial, "source deleted", count, delete, ends=0)
 
 
@@ -182,7 +181,7 @@ def memory_alarm(name, directory, seed, count=3):
 
     try:
         destination = Queue(rabbitmq, f"crash.{name}.out")
-        with Trial(name, directory, rabbitmq, destination, seed, **settings(count)) as trial:
+        with Trial(name, directory, QueueSource(rabbitmq, name), destination, seed, **settings(count)) as trial:
             return faults(trial, "publishers blocked", count, block, ends=0)
     finally:
         server.stop()
@@ -205,7 +204,8 @@ def consumer_timeout(name, directory, seed, count=2):
         hanging.signal(signal.SIGCONT)
 
     try:
-        with Trial(name, directory, rabbitmq, Stream(redis_at(url), url, f"crash:{name}"), seed, **settings(count, 2)) as trial:
+        source, destination = QueueSource(rabbitmq, name), Stream(redis_at(url), url, f"crash:{name}")
+        with Trial(name, directory, source, destination, seed, **settings(count, 2)) as trial:
             return faults(trial, "consumer timed out", count, hang, ends=2)
     finally:
         hanging.signal(signal.SIGCONT)

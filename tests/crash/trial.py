@@ -1,4 +1,4 @@
-"""One trial: the producer, the bridge and a destination around one source queue, and the logs the checker reads."""
+"""One trial: the producer, a source, the bridge, a destination, and the logs the checker reads."""
 
 import base64
 import json
@@ -11,63 +11,57 @@ from pathlib import Path
 
 from . import checker, record
 from .bridge import Bridge, BridgeError
+from .sources import WINDOW
 
-WINDOW = 200
 RESUME_SECONDS = 5.0  # G14: flow resumes within 5 s of the end of a fault
 QUIET_SECONDS = 90
-UNKNOWN_TAG = "unknown delivery tag"  # what RabbitMQ logs of an acknowledgement it does not understand
 
 CONFIGURATION = """\
 name: crash
 brokers:
-  mq: {mq}
-  {destination_broker}
+{brokers}
 sources:
-  in: {{ broker: mq, queue: {queue}, window: {window}, dead_letter: mq/{queue}.dead }}
+  in: {reads}
 routes:
   - name: out
     from: in
     key: "{{payload.key}}"
     to: {to}
-"""
+{more}"""
 
 
 class Trial:
     """Everything of one run, in one directory. Used as a context, so that nothing it started outlives it."""
 
-    def __init__(self, name, directory, rabbitmq, destination, seed, environment=None, **settings):
+    def __init__(self, name, directory, source, destination, seed, environment=None, **settings):
         self.name = name
         self.directory = directory
         shutil.rmtree(directory, ignore_errors=True)
         directory.mkdir(parents=True)
-        self.rabbitmq = rabbitmq
-        self.queue = f"crash.{name}"
-        self.rabbitmq.delete(self.queue, f"{self.queue}.dead")
-        self.rabbitmq.declare(self.queue, f"{self.queue}.dead")
+        self.source = source
+        self.source.create()
         self.destination = destination
         self.run = f"{name}-{seed:08x}"
         self.dice = random.Random(f"{seed}/{name}")
         self.facts = {"figures": {}, "violations": []}
         self.events = 0
-        self.strange_tags = rabbitmq.logged(UNKNOWN_TAG)
         self.nemesis = open(directory / "nemesis.log", "w", encoding="utf-8")
         self.note({"run": self.run, "window": WINDOW} | settings)
         self.bridge = Bridge(directory, self.configuration(), environment)
         self.producer = None
 
     def configuration(self):
+        brokers = self.source.brokers | self.destination.brokers
         return CONFIGURATION.format(
-            mq=self.rabbitmq.url,
-            destination_broker=self.destination.broker or "",
-            queue=self.queue,
-            window=WINDOW,
+            brokers="\n".join(f"  {name}: {broker}" for name, broker in brokers.items()),
+            reads=self.source.reads,
             to=self.destination.to,
+            more=self.destination.more,
         )
 
     def __enter__(self):
         log = self.directory / "producer.log"
-        command = [sys.executable, "-m", "crash.producer", "--url", self.rabbitmq.url, "--queue", self.queue]
-        command += ["--run", self.run, "--log", str(log)]
+        command = [sys.executable, "-m", *self.source.producer, "--run", self.run, "--log", str(log)]
         with open(self.directory / "producer.err", "wb") as errors:
             self.producer = subprocess.Popen(
                 command, cwd=Path(__file__).parent.parent, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
@@ -121,7 +115,12 @@ class Trial:
         return time.monotonic() - start
 
     def wait_backlog(self, messages):
-        self.wait(f"a backlog of {messages} messages", lambda: self.rabbitmq.ready(self.queue) >= messages)
+        self.wait(f"a backlog of {messages} messages", lambda: self.source.waiting() >= messages)
+
+    def wait_arrivals(self, length):
+        """Until the bridge that has just been started is at work: the destination has grown beyond the length."""
+        self.bridge.wait_ready()
+        self.wait("the first arrival", lambda: self.destination.length() > length, pause=0.005)
 
     def wait_flow(self, what):
         """G14: after the end of a fault records arrive again by themselves, in time."""
@@ -138,22 +137,21 @@ class Trial:
         """Stops the producer, lets the bridge empty the source, stops it in order, reads both ends, asks the checker."""
         self.tell_producer("resume")
         self.tell_producer("stop")
-        self.wait("an empty source", lambda: self.rabbitmq.ready(self.queue) == 0, seconds=QUIET_SECONDS, pause=0.2)
+        self.wait("an empty source", lambda: self.source.waiting() == 0, seconds=QUIET_SECONDS, pause=0.2)
         self.wait_still()
         self.account()
         self.bridge.terminate()
-        # What the bridge had taken and not acknowledged is back in the queue now.
+        # What the bridge had taken and not acknowledged is back in the source now.
         time.sleep(0.2)
-        left = self.rabbitmq.ready(self.queue)
+        left = self.source.waiting()
         if left:
             self.facts["violations"].append(["unsettled", f"{left} messages were still unacknowledged when nothing moved any more"])
-        if self.rabbitmq.logged(UNKNOWN_TAG) > self.strange_tags:
-            self.facts["violations"].append(["hygiene", f"the broker complained of an {UNKNOWN_TAG}"])
+        self.facts["violations"].extend(["hygiene", complaint] for complaint in self.source.complaints())
         self.write_bodies("observed.log", self.destination.observe())
-        self.write_bodies("dead.log", self.rabbitmq.drain(f"{self.queue}.dead"))
+        self.write_bodies("dead.log", self.source.dead_letters())
         (self.directory / "facts.json").write_text(json.dumps(self.facts))
         self.destination.delete()
-        self.rabbitmq.delete(self.queue, f"{self.queue}.dead")
+        self.source.delete()
         return checker.check(checker.load(self.directory))
 
     def wait_still(self, seconds=2):
