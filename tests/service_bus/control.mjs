@@ -20,6 +20,7 @@
 //   POST   /expire_tokens                   { entity }: every token put by $cbs so far is over
 //   POST   /tokens                          { token, rights, entity, expires_in } · DELETE /tokens { token }
 //   POST   /policies                        { name, key, rights, entity }: a new policy, or a new key for one
+//   POST   /tls                            { cert, key, client_ca }: PEM texts; opens an encrypted door of each face: { amqps, https }
 //   POST   /refuse                          { milliseconds }: no connection gets through for so long, and all that are there are cut
 //
 // NAME is percent-encoded. An answer is JSON; an error is { "error": … } with a status of 400 or more.
@@ -46,8 +47,8 @@ const viewOf = (message) => ({
 })
 
 export class Control {
-  constructor({ store, access, faults, amqp, http, describe, refuse }) {
-    Object.assign(this, { store, access, faults, amqp, http, describe, refuse })
+  constructor({ store, access, faults, amqp, http, describe, refuse, secure }) {
+    Object.assign(this, { store, access, faults, amqp, http, describe, refuse, secure })
   }
 
   listen(options) {
@@ -96,6 +97,8 @@ export class Control {
         return { revoked: this.access.revoke(given.token) }
       case 'POST policies':
         return this.access.setPolicy(given)
+      case 'POST tls':
+        return this.secure(given)
       case 'POST refuse':
         return this.refuse(given.milliseconds)
       default:

@@ -64,20 +64,20 @@ const refuse = (milliseconds) => {
   setTimeout(() => servers.forEach((server) => server.removeListener('connection', cut)), milliseconds)
 }
 
-const secure = () => {
-  const { cert, key, client_ca: clients } = configuration.tls
-  const asked = clients ? { ca: readFileSync(clients), requestCert: true, rejectUnauthorized: true } : {}
-  return { cert: readFileSync(cert), key: readFileSync(key), ...asked }
-}
-
 const at = (name) => ({ host: HOST, port: configuration.ports?.[name] ?? 0 })
 addresses.amqp = `amqp://${HOST}:${await amqp.listen(at('amqp'))}`
 addresses.http = `http://${HOST}:${await http.listen(at('http'))}`
-if (configuration.tls) {
-  addresses.amqps = `amqps://${HOST}:${await amqp.listen(at('amqps'), secure())}`
-  addresses.https = `https://${HOST}:${await http.listen(at('https'), secure())}`
+
+// Opens an encrypted door beside each plain one.
+const secure = async ({ cert, key, client_ca: clients }) => {
+  const tls = { cert, key, ...(clients ? { ca: clients, requestCert: true, rejectUnauthorized: true } : {}) }
+  return { amqps: `amqps://${HOST}:${await amqp.listen(at('amqps'), tls)}`, https: `https://${HOST}:${await http.listen(at('https'), tls)}` }
 }
-const control = new Control({ store, access, faults, amqp, http, describe, refuse })
+if (configuration.tls) {
+  const read = Object.entries(configuration.tls).map(([name, file]) => [name, readFileSync(file, 'utf8')])
+  Object.assign(addresses, await secure(Object.fromEntries(read)))
+}
+const control = new Control({ store, access, faults, amqp, http, describe, refuse, secure })
 addresses.control = `http://${HOST}:${await control.listen(at('control'))}`
 
 setInterval(() => {
