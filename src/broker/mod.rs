@@ -21,6 +21,7 @@ pub use house::House;
 pub use kind::{Kind, Part, Promises};
 
 pub mod amqp;
+mod bearer;
 pub mod file;
 pub mod handler;
 pub mod http_server;
@@ -28,6 +29,7 @@ mod house;
 pub mod hub;
 mod kind;
 mod lines;
+mod plain;
 pub mod redis;
 pub mod schedule;
 pub mod standard_webhooks;

@@ -11,6 +11,7 @@ use rustls::{
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject},
 };
+use schemars::JsonSchema;
 
 use crate::{
     telemetry::CertificateMetrics,
@@ -54,6 +55,11 @@ impl Tls {
         }
         node.finish(faults);
         Self { ca_file, identity: cert_file.zip(key_file), server_name, insecure: skip && accepted }
+    }
+
+    /// Whether we show a certificate of our own.
+    pub(super) fn has_identity(&self) -> bool {
+        self.identity.is_some()
     }
 
     /// The name to verify for a URL's host.
@@ -118,6 +124,25 @@ fn certificates(file: &PathBuf) -> Result<Vec<CertificateDer<'static>>, String> 
 fn end_of(certificate: &CertificateDer<'_>) -> Option<i64> {
     let (_, certificate) = x509_parser::parse_x509_certificate(certificate).ok()?;
     Some(certificate.validity().not_after.timestamp())
+}
+
+/// The block, for editors.
+#[derive(JsonSchema)]
+#[schemars(rename = "Tls", deny_unknown_fields)]
+#[expect(dead_code, reason = "only its schema is read")]
+pub(super) struct Written {
+    /// Certificates to trust instead of the system's (PEM).
+    ca_file: Option<String>,
+    /// Our own certificate chain (PEM).
+    cert_file: Option<String>,
+    /// Its key (PEM).
+    key_file: Option<String>,
+    /// The name to ask for and to check, where it is not the URL's host.
+    server_name: Option<String>,
+    /// Takes any certificate; only together with `i_accept_interception: true`.
+    insecure_skip_verify: Option<bool>,
+    /// Says that `insecure_skip_verify` is meant.
+    i_accept_interception: Option<bool>,
 }
 
 /// Notes when the server's certificate ends, then asks the judge: one that is refused because it has ended is worth knowing too.

@@ -48,6 +48,15 @@ fn of_grammar(level: &str) -> String {
             return ".(destination)".to_owned();
         }
     }
+    // Tokens are read by one reader, whatever kind of broker they are for.
+    for block in ["oauth", "entra"] {
+        if level.starts_with(".brokers.") && level.ends_with(&format!(".{block}")) {
+            return format!(".brokers.*.({block})");
+        }
+    }
+    if level.ends_with(").tls") {
+        return ".brokers.*.amqp.tls".to_owned();
+    }
     level.replace(".routes[].event", ".sources.*.event").replace(".routes[].match", ".(destination).match")
 }
 

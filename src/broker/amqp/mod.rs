@@ -5,7 +5,7 @@
 //!   origin     a queue to read             source     one incarnation of it       prefetch  how much to ask for ahead
 //!   carrier    what came beside a body     target     where to publish            publisher one link: a confirmed line per exchange
 //!   fault      what an error means         probe      what `check --connect` asks tap       reads without taking
-//!   outstanding  delivered and not told yet
+//!   outstanding  delivered and not told yet       login   who we are
 //! ```
 
 use std::sync::Arc;
@@ -19,6 +19,7 @@ mod carrier;
 mod declare;
 mod fault;
 mod line;
+mod login;
 mod origin;
 mod outstanding;
 mod prefetch;
@@ -66,7 +67,7 @@ pub(super) struct Amqp {
 struct Configured(Arc<Amqp>);
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
-    let settings = Settings::read(node, faults)?;
+    let settings = Settings::read(name, node, faults)?;
     Some(Arc::new(Configured(Arc::new(Amqp { name: name.into(), settings }))))
 }
 
@@ -105,7 +106,7 @@ impl Broker for Configured {
 impl Amqp {
     fn for_tests(name: &str, url: &str) -> Self {
         let node = Node::new("brokers.mq", crate::written::Span::outside("test"), crate::written::Value::Str(url.into()));
-        let settings = Settings::read(&node, &mut Problems::default()).expect("sound settings");
+        let settings = Settings::read(name, &node, &mut Problems::default()).expect("sound settings");
         Self { name: name.into(), settings }
     }
 }

@@ -2,7 +2,11 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::broker::Part;
+use crate::broker::{
+    Part,
+    bearer::{WrittenEntra, WrittenOauth},
+    tls,
+};
 
 pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
     match part {
@@ -32,26 +36,19 @@ struct AmqpBroker {
     /// Between heartbeats; a dead peer is noticed within two.
     #[schemars(extend("default" = "10s"))]
     heartbeat: Option<String>,
+    /// Who we are: by password or token, or by our certificate (EXTERNAL).
+    #[schemars(extend("enum" = ["password", "external"], "default" = "password"))]
+    auth: Option<String>,
+    /// A token instead of a password.
+    token: Option<String>,
+    /// A file that holds it, read anew when it changes.
+    token_file: Option<String>,
+    /// A token from an authorization server.
+    oauth: Option<WrittenOauth>,
+    /// A token from Microsoft Entra ID.
+    entra: Option<WrittenEntra>,
     /// Certificates, for `amqps://`.
-    tls: Option<AmqpTls>,
-}
-
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "a shape for editors")]
-#[schemars(deny_unknown_fields)]
-struct AmqpTls {
-    /// Certificates to trust instead of the system's (PEM).
-    ca_file: Option<String>,
-    /// Our own certificate chain (PEM).
-    cert_file: Option<String>,
-    /// Its key (PEM).
-    key_file: Option<String>,
-    /// The name in the broker's certificate, where it is not the URL's host.
-    server_name: Option<String>,
-    /// Takes any certificate; only together with `i_accept_interception: true`.
-    insecure_skip_verify: Option<bool>,
-    /// See `insecure_skip_verify`.
-    i_accept_interception: Option<bool>,
+    tls: Option<tls::Written>,
 }
 
 #[derive(JsonSchema)]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use percent_encoding::percent_decode_str;
 
+use super::login::Login;
 use crate::{
-    broker::{OpenError, tls::Tls},
+    broker::{OpenError, plain, tls::Tls},
     outcome::Reason,
     written::{FromNode, Millis, Node, Problems, Secret, Span, Urls, Value, redact_url},
 };
@@ -15,9 +16,11 @@ use crate::{
 const HEARTBEAT: Millis = Millis::from_secs(10);
 
 /// Checked settings of one RabbitMQ, or of one cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Settings {
     urls: Urls,
+    /// How we say who we are.
+    pub(super) login: Login,
     /// Wins over the URLs' user.
     username: Option<String>,
     /// Wins over the URLs' password.
@@ -39,18 +42,20 @@ pub(super) struct Endpoint {
 
 impl Settings {
     /// A URL, a list of URLs, or the map of the long form.
-    pub(super) fn read(node: &Node, faults: &mut Problems) -> Option<Self> {
+    pub(super) fn read(broker: &str, node: &Node, faults: &mut Problems) -> Option<Self> {
         if !node.is_map() {
-            let urls = checked(Urls::from_node(node, faults)?, node.at(), faults)?;
-            return Some(Self { urls, username: None, password: None, vhost: None, heartbeat: None, tls: Tls::default() });
+            let urls = checked(Urls::from_node(node, faults)?, &Login::Password, node.at(), faults)?;
+            let (login, tls) = (Login::Password, Tls::default());
+            return Some(Self { urls, login, username: None, password: None, vhost: None, heartbeat: None, tls });
         }
-        let written = node.child("url").map_or(node.at(), Node::at).clone();
+        let written = node.child("url").or_else(|| node.peek("url_file")).map_or(node.at(), Node::at).clone();
         let urls = node.urls("url", faults);
         if urls.is_none() && node.peek("url").is_none() && node.peek("url_file").is_none() {
             faults.fault(node.at(), format!("`{}` needs `url`", node.path())).hint("write `url: amqp://user@host:5672/vhost`");
         }
         let username = node.opt("username", faults);
         let password = node.secret("password", faults);
+        let login = Login::read(broker, node, faults);
         let vhost = node.opt("vhost", faults);
         let heartbeat = node.opt::<Millis>("heartbeat", faults).map(|beat| beat.0);
         if heartbeat.is_some_and(|beat| !(Duration::from_secs(1)..=Duration::from_secs(3600)).contains(&beat)) {
@@ -61,7 +66,10 @@ impl Settings {
             _ => Tls::default(),
         };
         node.finish(faults);
-        Some(Self { urls: checked(urls?, &written, faults)?, username, password, vhost, heartbeat, tls })
+        if matches!(login, Login::External) && !tls.has_identity() {
+            faults.fault(node.at(), "`auth: external` needs `tls` with `cert_file` and `key_file`");
+        }
+        Some(Self { urls: checked(urls?, &login, &written, faults)?, login, username, password, vhost, heartbeat, tls })
     }
 
     /// URLs without credentials, for people.
@@ -74,10 +82,13 @@ impl Settings {
         &self.tls
     }
 
-    /// The cluster's nodes with their credentials, read anew where they are in files.
-    pub(super) fn endpoints(&self) -> Result<Vec<Endpoint>, OpenError> {
+    /// The cluster's nodes with their credentials, read anew where they are in files; a token stands for the password.
+    pub(super) fn endpoints(&self, token: Option<&str>) -> Result<Vec<Endpoint>, OpenError> {
         let unreadable = |error: std::io::Error| OpenError { reason: Reason::Unauthenticated, detail: error.to_string() };
-        let password = self.password.as_ref().map(Secret::reveal).transpose().map_err(unreadable)?;
+        let password = match token {
+            Some(token) => Some(token.to_owned()),
+            None => self.password.as_ref().map(Secret::reveal).transpose().map_err(unreadable)?,
+        };
         let urls = self.urls.reveal().map_err(unreadable)?;
         let endpoints: Result<Vec<_>, String> = urls.iter().map(|url| self.endpoint(url, password.as_deref())).collect();
         match endpoints {
@@ -106,6 +117,7 @@ impl Settings {
             query: AMQPQueryString {
                 heartbeat: Some(heartbeat.as_secs().clamp(1, 3600) as u16),
                 frame_max: url.frame_max,
+                auth_mechanism: Some(self.login.mechanism()),
                 ..AMQPQueryString::default()
             },
         };
@@ -173,26 +185,23 @@ impl Parsed {
             frame_max,
         })
     }
-
-    fn is_loopback(&self) -> bool {
-        self.host == "localhost" || self.host.parse().is_ok_and(|address: std::net::IpAddr| address.is_loopback())
-    }
 }
 
-/// What can be said of the URLs before anything is dialled.
-fn checked(urls: Urls, at: &Span, faults: &mut Problems) -> Option<Urls> {
-    let Urls::Inline(texts) = &urls else { return Some(urls) };
+/// What can be said of the URLs before anything is dialled. A file's may still be wrong: they may change until then.
+fn checked(urls: Urls, login: &Login, at: &Span, faults: &mut Problems) -> Option<Urls> {
+    let what = if matches!(login, Login::Token(_)) { "messages and the token" } else { "messages and the password" };
     let mut sound = true;
-    for text in texts {
-        match Parsed::parse(text) {
-            Err(fault) => {
+    for text in plain::known(&urls) {
+        match Parsed::parse(&text) {
+            Err(fault) if matches!(urls, Urls::Inline(_)) => {
                 faults.fault(at, fault);
                 sound = false;
             }
-            Ok(url) if !url.tls && !url.is_loopback() => {
-                faults.warn(at, format!("messages and the password travel to `{}` unencrypted", url.host)).hint("use amqps://");
-            }
-            Ok(_) => {}
+            Ok(url) if !url.tls => match login {
+                Login::External => drop(faults.fault(at, "`auth: external` needs amqps://: the certificate is who we are")),
+                _ => plain::warn(what, &url.host, "use amqps://", at, faults),
+            },
+            Ok(_) | Err(_) => {}
         }
     }
     sound.then_some(urls)
@@ -227,14 +236,6 @@ mod tests {
         for wrong in ["http://u:secret@h", "amqp://u:secret@h/a/b", "amqp://u:secret@h?hartbeat=1", "amqp://u:secret@h:99999"] {
             let fault = Parsed::parse(wrong).unwrap_err();
             assert!(!fault.contains("secret"), "{fault}");
-        }
-    }
-
-    #[test]
-    fn only_loopback_is_quiet_about_missing_tls() {
-        for (url, loopback) in [("amqp://localhost", true), ("amqp://127.0.0.2", true), ("amqp://[::1]", true), ("amqp://r", false)]
-        {
-            assert_eq!(parsed(url).is_loopback(), loopback, "{url}");
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::{
     net::{Shutdown, SocketAddr, TcpStream},
     os::fd::AsFd,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -16,13 +16,14 @@ use lapin::{
     tcp::{AsyncTcpStream, RustlsConnector},
 };
 use tokio::time::timeout;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{
     fault::Fault,
     settings::{Endpoint, Settings},
 };
 use crate::{
-    broker::{House, OpenError},
+    broker::{House, OpenError, bearer::Token},
     outcome::Reason,
 };
 
@@ -35,9 +36,10 @@ pub(super) const CLOSE_TIME: Duration = Duration::from_secs(3);
 /// One connection and its socket. Dropped, it sends nothing more: nothing that is queued, and no farewell.
 #[derive(Debug)]
 pub(super) struct Wire {
+    _renewal: Option<AbortOnDropHandle<()>>,
     // In front of the connection: fields are dropped in order, and the socket must be shut before lapin tries to say goodbye.
     plug: Plug,
-    connection: Connection,
+    connection: Arc<Connection>,
 }
 
 /// A second handle of the connection's socket.
@@ -54,15 +56,24 @@ impl Drop for Plug {
 impl Wire {
     /// Dials the nodes of the cluster in a random order and answers with the first that lets us in. One try each.
     pub(super) async fn dial(broker: &str, settings: &Settings, house: &House) -> Result<Self, OpenError> {
-        let mut endpoints = settings.endpoints()?;
+        let token = settings.login.token(house).await?;
+        let mut endpoints = settings.endpoints(token.as_ref().map(Token::reveal))?;
         fastrand::shuffle(&mut endpoints);
         let time = OPEN_TIME / u32::try_from(endpoints.len()).unwrap_or(u32::MAX);
         let mut failed: Option<OpenError> = None;
         for endpoint in &endpoints {
             let attempt = timeout(time, Self::dial_one(broker, endpoint, settings, house)).await;
             let fault = match attempt {
-                Ok(Ok(wire)) => return Ok(wire),
-                Ok(Err(fault)) => fault,
+                Ok(Ok(wire)) => {
+                    let renewal = settings.login.keep(token, &wire.connection, house);
+                    return Ok(Self { _renewal: renewal, ..wire });
+                }
+                Ok(Err(fault)) => {
+                    if fault.reason == Reason::Unauthenticated {
+                        settings.login.refused(token.as_ref());
+                    }
+                    fault
+                }
                 Err(_) => Fault::new(Reason::Link, format!("no answer within {time:?}")),
             };
             let fault = fault.while_doing(endpoint.display());
@@ -113,7 +124,7 @@ impl Wire {
         let connection = Connection::connector(endpoint.uri.clone(), runtime, hand_over, properties)
             .await
             .map_err(|error| Fault::of_login(&error))?;
-        Ok(Self { plug, connection })
+        Ok(Self { _renewal: None, plug, connection: Arc::new(connection) })
     }
 
     /// A channel of its own.

@@ -10,7 +10,7 @@
 //! With TLS: `rediss`, `rediss-sentinel`, `rediss-cluster`. `valkey` and `valkeys` are the same as `redis` and `rediss`, and a `+`
 //! the same as the `-`. `?protocol=3` speaks RESP3, `?cluster=true` makes a cluster of `redis://`.
 
-use std::{fmt, net::IpAddr, path::PathBuf};
+use std::{fmt, path::PathBuf};
 
 use percent_encoding::percent_decode_str;
 
@@ -77,16 +77,6 @@ pub(super) enum Place {
     Tcp(String, u16),
     /// A socket file.
     Unix(PathBuf),
-}
-
-impl Place {
-    /// True where nothing leaves this machine.
-    pub(super) fn is_loopback(&self) -> bool {
-        match self {
-            Self::Tcp(host, _) => host == "localhost" || host.parse().is_ok_and(|address: IpAddr| address.is_loopback()),
-            Self::Unix(_) => true,
-        }
-    }
 }
 
 impl fmt::Display for Place {

@@ -2,9 +2,12 @@
 
 use schemars::JsonSchema;
 
-use super::servers::{Form, Servers};
+use super::servers::{Form, Place, Servers};
 use crate::{
-    broker::tls::Tls,
+    broker::{
+        plain,
+        tls::{self, Tls},
+    },
     written::{FromNode, Node, Problems, Secret, Urls},
 };
 
@@ -51,10 +54,14 @@ impl Settings {
             settings.urls = Urls::from_node(node, faults);
         }
         settings.urls.as_ref()?;
-        // A file's content is judged when it is read: it may change until then.
-        if let Some(Urls::Inline(_)) = settings.urls {
-            let servers = settings.servers().map_err(|sentence| faults.fault(node.at(), sentence));
-            settings.check(&servers.ok()?, node, faults);
+        match (&settings.urls, settings.servers()) {
+            (_, Ok(servers)) => settings.check(&servers, node, faults),
+            (Some(Urls::Inline(_)), Err(sentence)) => {
+                faults.fault(node.at(), sentence);
+                return None;
+            }
+            // A file's content may be mended until it is read to dial.
+            (_, Err(_)) => {}
         }
         Some(settings)
     }
@@ -90,9 +97,12 @@ impl Settings {
         if own && (servers.username.is_some() || servers.password.is_some()) {
             faults.fault(node.at(), "credentials stand both in the URL and beside it");
         }
-        if let Some(far) = servers.places.iter().find(|place| !servers.tls && !place.is_loopback()) {
-            let at = node.peek("url").or_else(|| node.peek("urls")).unwrap_or(node).at();
-            faults.warn(at, format!("messages and the password travel to `{far}` unencrypted")).hint("use rediss://");
+        let keys = ["url", "urls", "url_file", "urls_file", "sentinel"];
+        let at = keys.iter().find_map(|key| node.peek(key)).unwrap_or(node).at();
+        for place in servers.places.iter().filter(|_| !servers.tls) {
+            if let Place::Tcp(host, _) = place {
+                plain::warn("messages and the password", host, "use rediss://", at, faults);
+            }
         }
     }
 
@@ -185,7 +195,7 @@ pub(super) struct Written {
     /// The master is named by sentinels.
     sentinel: Option<WrittenSentinel>,
     /// Certificates; on by the scheme `rediss`.
-    tls: Option<WrittenTls>,
+    tls: Option<tls::Written>,
 }
 
 #[derive(JsonSchema)]
@@ -204,22 +214,4 @@ struct WrittenSentinel {
     password: Option<String>,
     /// A file that holds the password.
     password_file: Option<String>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is read")]
-struct WrittenTls {
-    /// PEM of the authorities to trust instead of the system's.
-    ca_file: Option<String>,
-    /// PEM of our certificate chain.
-    cert_file: Option<String>,
-    /// PEM of its key.
-    key_file: Option<String>,
-    /// The name to ask for and to check, instead of the host's.
-    server_name: Option<String>,
-    /// Trusts anybody; only together with `i_accept_interception`.
-    insecure_skip_verify: Option<bool>,
-    /// Says that `insecure_skip_verify` is meant.
-    i_accept_interception: Option<bool>,
 }

@@ -95,14 +95,6 @@ impl Endpoint {
             }
         }
     }
-
-    /// This machine, by what is written alone.
-    pub(super) fn is_loopback(&self) -> bool {
-        match &self.host {
-            Ok(address) => reach(*address) == Ok(Reach::Loopback),
-            Err(name) => name.eq_ignore_ascii_case("localhost") || name.to_ascii_lowercase().ends_with(".localhost"),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -10,10 +10,11 @@ use schemars::JsonSchema;
 use super::{endpoint::Endpoint, request};
 use crate::{
     broker::{
+        plain,
         standard_webhooks::{Keyring, Purpose},
-        tls::Tls,
+        tls::{self, Tls},
     },
-    written::{FromNode, Node, Problems, Secret, Urls},
+    written::{FromNode, Node, Problems, Secret, Span, Urls},
 };
 
 /// Requests on the wire at once: enough to keep an application busy, few enough not to be its peak load.
@@ -56,13 +57,12 @@ impl Settings {
             faults.fault(node.at(), format!("`{}` needs `url`", node.path()));
         }
         let settings = Self { url: url?, ..settings };
-        // A file's content is judged when it is read: it may change until then.
-        if let Urls::Inline(_) = settings.url {
-            let at = node.peek("url").unwrap_or(node).at();
-            match settings.endpoint() {
-                Ok(endpoint) => settings.check(&endpoint, node, faults),
-                Err(sentence) => drop(faults.fault(at, sentence)),
-            }
+        let at = node.peek("url").or_else(|| node.peek("url_file")).unwrap_or(node).at();
+        match (settings.endpoint(), &settings.url) {
+            (Ok(endpoint), _) => settings.check(&endpoint, node, at, faults),
+            (Err(sentence), Urls::Inline(_)) => drop(faults.fault(at, sentence)),
+            // A file's content may be mended until it is read to dial.
+            (Err(_), Urls::File(_)) => {}
         }
         Some(settings)
     }
@@ -80,13 +80,12 @@ impl Settings {
         }
     }
 
-    fn check(&self, endpoint: &Endpoint, node: &Node, faults: &mut Problems) {
+    fn check(&self, endpoint: &Endpoint, node: &Node, at: &Span, faults: &mut Problems) {
         if endpoint.login.is_some() && self.login.is_some() {
             faults.fault(node.at(), "credentials stand both in the URL and beside it");
         }
-        if !endpoint.tls && !endpoint.is_loopback() {
-            let at = node.peek("url").unwrap_or(node).at();
-            faults.warn(at, format!("events travel to `{}` unencrypted", endpoint.name())).hint("use https://");
+        if !endpoint.tls {
+            plain::warn("events", &endpoint.name(), "use https://", at, faults);
         }
         if !endpoint.tls && node.peek("tls").is_some() {
             faults.fault(node.peek("tls").unwrap_or(node).at(), "`tls` needs a URL that begins with `https://`");
@@ -236,7 +235,7 @@ pub(super) struct Written {
     /// A file that holds the password; read anew at each opening and after a 401.
     password_file: Option<String>,
     /// Certificates; on by the scheme `https`.
-    tls: Option<WrittenTls>,
+    tls: Option<tls::Written>,
     /// How requests are signed.
     sign: Option<WrittenSign>,
     /// Requests on the wire at once; default 16.
@@ -272,22 +271,4 @@ struct WrittenSecrets {
     secret_file: Option<String>,
     /// Files that hold them; each signs.
     secret_files: Option<Vec<String>>,
-}
-
-#[derive(JsonSchema)]
-#[schemars(deny_unknown_fields)]
-#[expect(dead_code, reason = "only its schema is read")]
-struct WrittenTls {
-    /// PEM of the authorities to trust instead of the system's.
-    ca_file: Option<String>,
-    /// PEM of our certificate chain.
-    cert_file: Option<String>,
-    /// PEM of its key.
-    key_file: Option<String>,
-    /// The name to ask for and to check, instead of the host's.
-    server_name: Option<String>,
-    /// Trusts anybody; only together with `i_accept_interception`.
-    insecure_skip_verify: Option<bool>,
-    /// Says that `insecure_skip_verify` is meant.
-    i_accept_interception: Option<bool>,
 }
