@@ -24,7 +24,7 @@ def sidecar(pod):
 def faults(found):
     """Everything that is wrong with these documents, in words."""
     return schema_faults(found) + [
-        fault for one in found if one["kind"] == "Deployment" for fault in pod_faults(one["spec"]["template"]["spec"], found)
+        fault for one in found if one["kind"] == "Deployment" for fault in sidecar_faults(one["spec"]["template"]["spec"], found)
     ]
 
 
@@ -41,11 +41,16 @@ def schema_faults(found):
     return said
 
 
-def pod_faults(pod, found):
+def sidecar_faults(pod, found):
     container = sidecar(pod)
-    said = restricted_faults(pod, container) + mount_faults(pod, container, found) + probe_faults(container)
+    said = container_faults(pod, container, found)
     if container.get("restartPolicy") != "Always":
         said.append("no native sidecar: restartPolicy is not Always")
+    return said
+
+
+def container_faults(pod, container, found):
+    said = restricted_faults(pod, container) + mount_faults(pod, container, found) + probe_faults(container)
     if not container["resources"].get("requests") or "memory" not in container["resources"].get("limits", {}):
         said.append("no requests, or no limit of memory")
     if pod.get("terminationGracePeriodSeconds", 30) <= DRAIN:
