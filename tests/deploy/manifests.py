@@ -5,6 +5,7 @@ import yaml
 
 SIDECAR = "rialto"
 CLUSTERS = ("1.29", "1.33", "1.37")  # native sidecars by default; stable; the newest schema there is
+WITH_PODS = ("Deployment", "StatefulSet", "DaemonSet", "Job")
 OTHERS = ("PodMonitor",)  # of an operator, without a schema in Kubernetes
 DRAIN = 25  # seconds of `shutdown.timeout`
 
@@ -24,7 +25,7 @@ def sidecar(pod):
 def faults(found):
     """Everything that is wrong with these documents, in words."""
     return schema_faults(found) + [
-        fault for one in found if one["kind"] == "Deployment" for fault in sidecar_faults(one["spec"]["template"]["spec"], found)
+        fault for one in found if one["kind"] in WITH_PODS for fault in sidecar_faults(one["spec"]["template"]["spec"], found)
     ]
 
 

@@ -27,6 +27,14 @@ def shipped(request):
     return request.getfixturevalue(request.param)
 
 
+KUSTOMIZATION = """
+resources: [deployment.yaml]
+components: [../sidecar]
+configMapGenerator: [{ name: rialto-config, files: [rialto.yaml] }]
+secretGenerator: [{ name: rialto-secrets, literals: [redis=change-me] }]
+"""
+
+
 def pod(found):
     return named(found, "Deployment")["spec"]["template"]["spec"]
 
@@ -91,24 +99,45 @@ def test_plain_and_example_are_the_same_pod(plain, example):
         assert files(plain, volume) == files(example, others[name])
 
 
-def test_the_component_leaves_other_deployments_alone(tool, tmp_path, root):
-    """It goes by the label, keeps the init containers that are there, and works for an application it does not know."""
+@pytest.fixture
+def overlay(tool, tmp_path, root):
+    """Applies the sidecar to what is given instead of the example's Deployment."""
     for name in ("sidecar", "example"):
         (tmp_path / name).mkdir()
         for file in (root / HERE / name).iterdir():
             (tmp_path / name / file.name).write_text(file.read_text())
+
+    def build(text):
+        (tmp_path / "example" / "deployment.yaml").write_text(text)
+        (tmp_path / "example" / "kustomization.yaml").write_text(KUSTOMIZATION)
+        code, said = tool("kubectl", "kustomize", tmp_path / "example")
+        assert code == 0, said
+        return documents(said)
+
+    return build
+
+
+def test_the_component_leaves_other_deployments_alone(overlay, root):
+    """It goes by the label, and keeps the init containers that are there."""
     deployment = (root / HERE / "example" / "deployment.yaml").read_text()
     unlabelled = deployment.replace("    rialto: sidecar\n", "").replace("name: orders", "name: billing", 1)
     migration = "      initContainers: [{ name: migrate, image: 'registry.example.com/orders:1.0.0' }]\n"
     migrating = deployment.replace("      containers:\n", f"{migration}      containers:\n")
-    (tmp_path / "example" / "deployment.yaml").write_text(f"{migrating}---\n{unlabelled}")
-    (tmp_path / "example" / "kustomization.yaml").write_text("resources: [deployment.yaml]\ncomponents: [../sidecar]\n")
-    code, said = tool("kubectl", "kustomize", tmp_path / "example")
-    assert code == 0, said
-    found = documents(said)
+    found = overlay(f"{migrating}---\n{unlabelled}")
     orders, billing = (named(found, "Deployment", name)["spec"]["template"]["spec"] for name in ("orders", "billing"))
     assert {one["name"] for one in orders["initContainers"]} == {"migrate", SIDECAR}
     assert "initContainers" not in billing
+
+
+@pytest.mark.parametrize("kind", ["StatefulSet", "DaemonSet", "Job"])
+def test_the_component_works_for_every_kind_with_pods(overlay, root, kind):
+    text = (root / HERE / "example" / "deployment.yaml").read_text().replace("kind: Deployment", f"kind: {kind}")
+    text = text.replace("  replicas: 2\n", "  serviceName: orders\n" if kind == "StatefulSet" else "")
+    if kind == "Job":
+        text = text.replace("apps/v1", "batch/v1").replace("    spec:\n", "    spec:\n      restartPolicy: OnFailure\n")
+    found = overlay(text)
+    assert SIDECAR in {one["name"] for one in named(found, kind)["spec"]["template"]["spec"]["initContainers"]}
+    assert faults(found) == []
 
 
 def test_check_accepts_the_configuration_as_it_is_mounted(shipped, binary, tool, tmp_path):
