@@ -2,10 +2,12 @@
 
 import contextlib
 import os
+import pathlib
 import re
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -15,13 +17,20 @@ NOWHERE = "127.0.0.1:1"  # nobody listens there: a broker that is away
 
 
 def lay(directory, files):
-    """Files as a ConfigMap's or a Secret's volume shows them: links through `..data`, which the kubelet swaps at an update."""
-    version = directory / "..2026_01_01_00_00_00.1"
-    version.mkdir(parents=True)
-    (directory / "..data").symlink_to(version.name)
+    """Files as a ConfigMap's or a Secret's volume shows them: links through `..data`."""
+    directory.mkdir(parents=True)
+    swap(directory, files)
+    for name in files:
+        (directory / name).symlink_to(f"..data/{name}")
+
+
+def swap(directory, files):
+    """Other content for the same files, in one step, as the kubelet does it: `..data` is a link to another directory from now on."""
+    version = pathlib.Path(tempfile.mkdtemp(prefix="..2026_01_01_00_00_00.", dir=directory))
     for name, text in files.items():
         (version / name).write_text(text)
-        (directory / name).symlink_to(f"..data/{name}")
+    (directory / "..data_tmp").symlink_to(version.name)
+    (directory / "..data_tmp").rename(directory / "..data")
 
 
 def without_network(text):
@@ -50,13 +59,15 @@ def running(command, log, environment=None):
             process.wait()
 
 
-def wait_for(url, process, log):
-    """Until the probe answers 200."""
+def wait_for(url, process, log, text=""):
+    """Until the page answers 200, with this text in it."""
     end = time.monotonic() + SECONDS
     while True:
         try:
             with urllib.request.urlopen(url, timeout=3) as answer:
-                return answer.status
+                said = answer.read().decode()
+            if text in said:
+                return
         except urllib.error.HTTPError as error:
             said = error.code
         except OSError as error:

@@ -2,10 +2,11 @@
 
 import base64
 import copy
+import signal
 
 import pytest
 from deploy.manifests import SIDECAR, documents, faults, named, sidecar
-from deploy.mounted import free_port, lay, running, terminate, wait_for, without_network
+from deploy.mounted import free_port, lay, running, swap, terminate, wait_for, without_network
 
 HERE = "deploy/kubernetes"
 
@@ -164,6 +165,23 @@ def test_the_sidecar_answers_the_probes_and_ends_in_time(shipped, binary, tmp_pa
         for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
             wait_for(f"http://127.0.0.1:{port}{container[probe]['httpGet']['path']}", process, log)
         assert terminate(process, spec["terminationGracePeriodSeconds"]) == 0, log.read_text()
+
+
+def test_a_config_map_that_the_kubelet_swapped_is_read_at_the_next_reload(binary, tmp_path):
+    """What a `subPath` would never show."""
+    configuration = """
+        name: orders
+        brokers: {{ mq: "amqps://127.0.0.1:1" }}
+        routes: [{{ from: mq/{queue}, name: {queue}, to: mq/sink, dead_letter: mq/dead }}]
+    """
+    mount, log, port = tmp_path / "rialto", tmp_path / "log", free_port()
+    lay(mount, {"rialto.yaml": configuration.format(queue="before")})
+    with running([binary, "run", "--config", mount, "--set", f"telemetry.listen=127.0.0.1:{port}"], log) as process:
+        wait_for(f"http://127.0.0.1:{port}/metrics", process, log, 'source="mq/before"')
+        swap(mount, {"rialto.yaml": configuration.format(queue="after")})
+        process.send_signal(signal.SIGHUP)
+        wait_for(f"http://127.0.0.1:{port}/metrics", process, log, 'source="mq/after"')
+        assert terminate(process, 30) == 0
 
 
 @pytest.mark.parametrize(
