@@ -134,7 +134,7 @@ export class AmqpFace {
   /** Ends a link with a reason. */
   refuse(link, error) {
     if (!(error instanceof Refusal)) console.error(error)
-    const refusal = error instanceof Refusal ? error.amqp : { condition: 'amqp:internal-error', description: error.message }
+    const refusal = (error instanceof Refusal ? error : new Refusal(500, 'amqp:internal-error', error.message)).amqp
     this.#gone(link)
     link.close(refusal)
   }

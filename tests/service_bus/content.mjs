@@ -45,7 +45,7 @@ export const mapSection = (code, pairs) => {
 
 export const pairsOf = (map) => {
   const pairs = []
-  for (let i = 0; map && i + 1 < map.value.length; i += 2) pairs.push([String(map.value[i].value), map.value[i + 1]])
+  for (let i = 0; map?.value && i + 1 < map.value.length; i += 2) pairs.push([String(map.value[i].value), map.value[i + 1]])
   return pairs
 }
 

@@ -170,7 +170,7 @@ export class Outlet {
       answer = this.#apply(outcome, token, state)
     } catch (error) {
       if (!(error instanceof Refusal)) console.error(error)
-      answer = outcomes.rejected({ error: error instanceof Refusal ? error.amqp : { condition: 'amqp:internal-error', description: error.message } })
+      answer = outcomes.rejected({ error: (error instanceof Refusal ? error : new Refusal(500, 'amqp:internal-error', error.message)).amqp })
     }
     const settle = () => delivery.update(true, answer.described())
     const late = this.face.faults.spend('delay_answer', 'amqp', this.queue.name)

@@ -3,20 +3,7 @@
 import { randomBytes } from 'node:crypto'
 import { Line } from './line.mjs'
 import { lockLost, malformed, notAllowed, sessionLockLost } from './refusal.mjs'
-
-export const DEFAULTS = {
-  lock_seconds: 30,
-  max_delivery_count: 10,
-  dedup_seconds: 0, // 0: no duplicate detection
-  sessions: false,
-  ttl_seconds: 0, // 0: messages live for ever
-  dead_letter_expired: false,
-  max_message_bytes: 262_144,
-  too_large_status: 413,
-  too_large_detaches: false, // AMQP: detaches the link too, not only rejects
-  max_messages: 0, // 0: as many as come
-  discard: false, // counts what comes and keeps nothing, for benches
-}
+import { DEFAULTS } from './settings.mjs'
 
 class Session {
   constructor(id) {

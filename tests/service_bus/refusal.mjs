@@ -8,9 +8,9 @@ export class Refusal extends Error {
     Object.assign(this, extra)
   }
 
-  /** The fields of an AMQP error. */
+  /** The fields of an AMQP error, all of them: Microsoft's Python client cannot read an error of two. */
   get amqp() {
-    return { condition: this.condition, description: this.message }
+    return { condition: this.condition, description: this.message, info: {} }
   }
 }
 

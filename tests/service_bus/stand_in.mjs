@@ -4,7 +4,7 @@
 //   node stand_in.mjs [CONFIGURATION.json]
 //
 // The configuration, every key optional:
-//   entities    { NAME: { lock_seconds, max_delivery_count, dedup_seconds, sessions, subscriptions: { NAME: {} }, … } } (queue.mjs)
+//   entities    { NAME: { lock_seconds, max_delivery_count, dedup_seconds, sessions, subscriptions: { NAME: {} }, … } } (settings.mjs)
 //   policies    [{ name, key, rights: [Send, Listen, Manage], entity }]; without it one policy that may do everything
 //   tokens      [{ token, rights, entity, expires_in }]: bearer tokens that are good
 //   tls         { cert, key, client_ca }: PEM files; opens an encrypted door beside each plain one

@@ -1,7 +1,8 @@
 // The namespace: queues, topics and their subscriptions by name, and duplicate detection.
 
-import { DEFAULTS, Queue } from './queue.mjs'
+import { Queue } from './queue.mjs'
 import { Refusal, malformed, tooLarge, unknownEntity } from './refusal.mjs'
+import { DEFAULTS } from './settings.mjs'
 
 export const DEAD_LETTERS = '$DeadLetterQueue'
 
