@@ -27,6 +27,7 @@ pub mod handler;
 pub mod http_server;
 mod house;
 pub mod hub;
+pub mod kafka;
 mod kind;
 mod lines;
 mod plain;
@@ -43,6 +44,7 @@ pub static KINDS: &[&Kind] = &[
     &amqp::KIND,
     &handler::KIND,
     &http_server::KIND,
+    &kafka::KIND,
     &redis::KIND,
     &hub::KIND,
     &stdio::KIND,

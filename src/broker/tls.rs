@@ -1,6 +1,9 @@
 //! The `tls` block of a broker, the same for every kind whose client takes a rustls configuration.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use rustls::{
     ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
@@ -32,13 +35,29 @@ pub(super) struct Tls {
     insecure: bool,
 }
 
+/// The block's files and its one danger, for a client that reads certificates by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TlsFiles<'a> {
+    /// Certificates to trust instead of the system's.
+    pub(super) ca: Option<&'a Path>,
+    /// Our certificate chain and its key.
+    pub(super) identity: Option<(&'a Path, &'a Path)>,
+    /// Takes any certificate.
+    pub(super) insecure: bool,
+}
+
 impl Tls {
     /// Reads the block; half an identity, or interception that nobody accepted, are faults.
     pub(super) fn read(node: &Node, faults: &mut Problems) -> Self {
+        let server_name = node.opt("server_name", faults);
+        Self { server_name, ..Self::read_unnamed(node, faults) }
+    }
+
+    /// The same without `server_name`, for a system whose servers each prove their own name.
+    pub(super) fn read_unnamed(node: &Node, faults: &mut Problems) -> Self {
         let ca_file = node.file("ca_file", faults);
         let cert_file = node.file("cert_file", faults);
         let key_file = node.file("key_file", faults);
-        let server_name = node.opt("server_name", faults);
         let skip = node.get("insecure_skip_verify", false, faults);
         let accepted = node.get("i_accept_interception", false, faults);
         if skip && !accepted {
@@ -54,7 +73,13 @@ impl Tls {
             }
         }
         node.finish(faults);
-        Self { ca_file, identity: cert_file.zip(key_file), server_name, insecure: skip && accepted }
+        Self { ca_file, identity: cert_file.zip(key_file), server_name: None, insecure: skip && accepted }
+    }
+
+    /// What a client needs that is not rustls.
+    pub(super) fn files(&self) -> TlsFiles<'_> {
+        let identity = self.identity.as_ref().map(|(certificate, key)| (certificate.as_path(), key.as_path()));
+        TlsFiles { ca: self.ca_file.as_deref(), identity, insecure: self.insecure }
     }
 
     /// Whether we show a certificate of our own.

@@ -72,6 +72,17 @@ impl Node {
             Written::File(path) => Some(Urls::File(path)),
         }
     }
+
+    /// As [`Node::urls`], of servers that are written without a scheme (`host:port`): the kind says what is one.
+    pub fn hosts(&self, key: &'static str, faults: &mut Problems) -> Option<Urls> {
+        match self.or_file(key, faults)? {
+            Written::Here(node) => {
+                let texts: Option<Vec<String>> = node.items().iter().map(|item| String::from_node(item, faults)).collect();
+                texts.map(Urls::Inline)
+            }
+            Written::File(path) => Some(Urls::File(path)),
+        }
+    }
 }
 
 /// Whether it starts with a scheme (RFC 3986 section 3.1) and an authority, and holds no blank.

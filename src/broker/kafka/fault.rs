@@ -1,0 +1,110 @@
+//! What an error of librdkafka or of a broker means to us.
+//!
+//! The codes are those of the Kafka protocol (<https://kafka.apache.org/protocol#protocol_error_codes>), and below zero those that
+//! librdkafka adds of its own.
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
+
+use crate::{
+    broker::{OpenError, SourceError},
+    outcome::{LinkDown, Reason},
+};
+
+/// A classified error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) reason: Reason,
+    pub(super) detail: String,
+    /// It sums up failures of single brokers that were told before: not one of them is reached.
+    pub(super) is_sum: bool,
+}
+
+impl Fault {
+    /// One that the library did not raise.
+    pub(super) fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into(), is_sum: false }
+    }
+
+    /// An error that something asked was answered with.
+    pub(super) fn of(error: &KafkaError) -> Self {
+        let reason = error.rdkafka_error_code().map_or_else(|| of_words(error), of_code);
+        Self::new(reason, error.to_string())
+    }
+
+    /// An event of the whole client. `words` name the broker and what it said.
+    pub(super) fn of_client(error: &KafkaError, words: &str) -> Self {
+        let code = error.rdkafka_error_code();
+        let detail = if words.is_empty() { error.to_string() } else { words.to_owned() };
+        let is_sum = code == Some(Code::AllBrokersDown);
+        Self { reason: code.map_or(Reason::Link, of_code), detail, is_sum }
+    }
+
+    /// The same, when no other broker is reached either.
+    pub(super) fn with_sum(self) -> Self {
+        Self { is_sum: true, ..self }
+    }
+
+    /// With what was being done in front.
+    pub(super) fn while_doing(mut self, what: impl std::fmt::Display) -> Self {
+        self.detail = format!("{what}: {}", self.detail);
+        self
+    }
+}
+
+/// What a code means for whatever it answers; what says nothing of a reason is the link's.
+pub(super) fn of_code(code: Code) -> Reason {
+    match code {
+        Code::Authentication | Code::SaslAuthenticationFailed | Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
+            Reason::Unauthenticated
+        }
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::TransactionalIdAuthorizationFailed
+        | Code::DelegationTokenAuthorizationFailed => Reason::Forbidden,
+        Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition | Code::InvalidTopic => Reason::Unroutable,
+        Code::MessageSizeTooLarge | Code::MessageBatchTooLarge => Reason::TooLarge,
+        // The record itself is at fault, and will be tomorrow.
+        Code::InvalidRecord | Code::InvalidTimestamp | Code::InvalidMessageSize | Code::UnsupportedForMessageFormat => {
+            Reason::Final
+        }
+        Code::PolicyViolation => Reason::Refused,
+        Code::NotEnoughReplicas
+        | Code::NotEnoughReplicasAfterAppend
+        | Code::ISRInsufficient
+        | Code::ThrottlingQuotaExceeded
+        | Code::KafkaStorageError
+        | Code::CoordinatorLoadInProgress
+        | Code::CoordinatorNotAvailable => Reason::Throttled,
+        Code::Resolve => Reason::Dns,
+        Code::SSL => Reason::Tls,
+        Code::MessageTimedOut | Code::OperationTimedOut | Code::RequestTimedOut | Code::TimedOutQueue => Reason::Timeout,
+        _ => Reason::Link,
+    }
+}
+
+/// A client that could not be made has no code: files that TLS needs are read then.
+fn of_words(error: &KafkaError) -> Reason {
+    match error {
+        KafkaError::ClientCreation(words) if words.contains("ssl.") || words.contains("SSL") => Reason::Tls,
+        _ => Reason::Link,
+    }
+}
+
+impl From<Fault> for OpenError {
+    fn from(fault: Fault) -> Self {
+        Self { reason: fault.reason, detail: fault.detail }
+    }
+}
+
+impl From<Fault> for SourceError {
+    fn from(fault: Fault) -> Self {
+        Self { reason: fault.reason, detail: fault.detail }
+    }
+}
+
+impl From<Fault> for LinkDown {
+    fn from(fault: Fault) -> Self {
+        Self::new(fault.reason, fault.detail)
+    }
+}

@@ -1,0 +1,107 @@
+//! Apache Kafka, by librdkafka.
+//!
+//! ```text
+//!   settings   what is configured          security   what of it librdkafka is told    client   what both halves open
+//!   voice      what a client says of itself            fault      what an error means   schema   keys, for editors
+//!   target     where to publish            publisher  one link: an idempotent producer
+//!   ledger     who has been answered       record     a message as a record             prefix   ids of a schema registry
+//!   topics     which topics are there      probe      what `check --connect` asks
+//! ```
+//!
+//! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
+//! what it gives up for good ends the link, and a new client takes its place.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
+use crate::written::{Node, Problems};
+
+mod client;
+mod fault;
+mod ledger;
+mod probe;
+mod publisher;
+mod record;
+mod schema;
+mod security;
+mod settings;
+mod target;
+mod topics;
+mod voice;
+
+use settings::Settings;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "kafka",
+    schemes: &["kafka"],
+    given: None,
+    promises: Promises {
+        source: false,
+        publisher: true,
+        redelivers: true,
+        // Within a partition: messages of one key, or those of a topic that has one partition.
+        ordered: true,
+        headers: true,
+        network: true,
+        places: false,
+        // `message.max.bytes` of a broker as it comes is 1 MiB, with what a batch of one record adds; a topic may have its own.
+        message_bytes_max: 1_000_000,
+    },
+    schema: schema::of,
+    read,
+};
+
+/// A configured Kafka cluster.
+#[derive(Debug)]
+pub(super) struct Kafka {
+    name: Arc<str>,
+    settings: Settings,
+    /// What its topics turned out to take, kept over the links' lives.
+    batches: publisher::BatchSize,
+}
+
+/// As the trait object: origins keep the broker they were read from.
+#[derive(Debug)]
+struct Configured(Arc<Kafka>);
+
+fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
+    let settings = Settings::read(node, faults)?;
+    Some(Arc::new(Configured(Arc::new(Kafka { name: name.into(), settings, batches: publisher::BatchSize::default() }))))
+}
+
+#[async_trait]
+impl Broker for Configured {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn display(&self) -> String {
+        self.0.settings.display()
+    }
+
+    fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
+        // Its keys are known, to whoever builds it.
+        let _ = written.entries();
+        faults.fault(written.at(), "reading from Kafka is not built yet");
+        None
+    }
+
+    fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
+        target::read(&self.0.name, written, faults)
+    }
+
+    async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(Box::new(publisher::Link::open(&self.0, house).await?))
+    }
+
+    fn tap(&self, _: &Target) -> Result<Arc<dyn Origin>, String> {
+        Err("reading from Kafka is not built yet".to_owned())
+    }
+
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
+        probe::ask(&self.0, what, house).await
+    }
+}

@@ -1,0 +1,362 @@
+//! One link: an idempotent producer, and the thread that reads its reports.
+//!
+//! Order (docs/guarantees.md, G6). One producer writes a key's messages to one partition in the order in which they are handed to it,
+//! also over its own retries and reconnects: that is idempotence. Two things could break it, and are turned off. A message that
+//! librdkafka gives up by its own clock (`message.timeout.ms`) would leave those behind it to go first: here the clock is the worker's,
+//! which ends the link for the whole of what is in flight, and the queue is purged. And after a report that does not say that the
+//! *message* is at fault, the link ends at once, before the producer can renumber and go on with what came after.
+
+use std::{
+    sync::{
+        Arc, OnceLock, Weak,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    thread,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use futures_util::FutureExt;
+use rdkafka::{
+    Message as _,
+    client::ClientContext,
+    config::RDKafkaLogLevel,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+    message::{BorrowedMessage, DeliveryResult},
+    producer::{BaseProducer, Producer as _, ProducerContext, PurgeConfig},
+};
+use tokio::time::{sleep, timeout};
+
+use super::{
+    Kafka,
+    client::{self, ASK_TIME},
+    fault::{Fault, of_code},
+    ledger::{Ledger, Slot},
+    record,
+    topics::Topics,
+    voice::Voice,
+};
+use crate::{
+    broker::{Confirms, House, OpenError, Outgoing, Publisher},
+    outcome::{LinkDown, Outcome, Proof, Reason, Refusal},
+};
+
+type Producer = BaseProducer<Post>;
+
+/// How long messages wait for company: a batch is what makes compression and replication cheap.
+const LINGER: Duration = Duration::from_millis(5);
+
+/// Tries of one request that the broker refuses for its own reasons (too few replicas), between 100 ms and 1 s apart: about six
+/// seconds, within the time that a destination gives by itself. A lost connection costs one, a broker that is away none.
+const TRIES: u32 = 8;
+
+/// A topic may be known to one broker a moment before the others.
+const PROPAGATION: Duration = Duration::from_secs(3);
+
+/// What the broker reads as one request by itself (`socket.request.max.bytes`). How large a message may be is the topic's to say.
+const MESSAGE_BYTES_MAX: usize = 100 << 20;
+
+/// What waits in the client, in KiB; behind it `send` waits.
+const QUEUE_KIB_MAX: usize = 128 << 10;
+
+/// How often a full queue is looked at.
+const ROOM_AFTER: Duration = Duration::from_millis(2);
+
+/// One round of the reporting thread, which is how long it lives on when the link is gone.
+const ROUND: Duration = Duration::from_millis(100);
+
+/// How long `close` waits for what is still on the wire.
+const CLOSE_TIME: Duration = Duration::from_secs(3);
+
+const DELIVERED: Outcome = Outcome::Delivered(Proof::Confirmed);
+
+/// Bytes of messages that go out as one batch. A broker refuses a *batch* that is larger than its topic's `max.message.bytes`, and with
+/// it messages that are not: then the next link of the same broker makes smaller ones.
+#[derive(Debug)]
+pub(super) struct BatchSize(AtomicUsize);
+
+impl Default for BatchSize {
+    fn default() -> Self {
+        Self(AtomicUsize::new(1_000_000))
+    }
+}
+
+impl BatchSize {
+    fn get(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A quarter of `was`, unless somebody has found less already.
+    fn shrink(&self, was: usize) -> usize {
+        self.0.fetch_min((was / 4).max(1), Ordering::Relaxed).min((was / 4).max(1))
+    }
+}
+
+/// One link, one incarnation.
+pub(super) struct Link {
+    producer: Arc<Producer>,
+    post: Arc<Shared>,
+    topics: Topics,
+    stop: Arc<AtomicBool>,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Link").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+/// What the link and the reporting thread share.
+struct Shared {
+    voice: Voice,
+    ledger: Ledger,
+    /// A topic is gone, or forbidden, that was there.
+    stale: AtomicBool,
+    /// `batch.size` of this producer.
+    batch_size: usize,
+    broker: Arc<Kafka>,
+    /// To purge what must not go out any more.
+    producer: OnceLock<Weak<Producer>>,
+}
+
+/// The producer's context: who hears its reports.
+struct Post(Arc<Shared>);
+
+impl Link {
+    /// Makes a producer and waits until it has heard from its cluster.
+    pub(super) async fn open(broker: &Arc<Kafka>, house: &House) -> Result<Self, OpenError> {
+        let batch_size = broker.batches.get();
+        let mut config = client::config(&broker.settings, house)?;
+        config
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            .set("compression.type", "zstd")
+            // As the Java client partitions; without a key anywhere.
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", client::millis(LINGER))
+            .set("batch.size", batch_size.to_string())
+            .set("message.timeout.ms", "0")
+            .set("message.send.max.retries", TRIES.to_string())
+            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+            .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string())
+            .set("topic.metadata.propagation.max.ms", client::millis(PROPAGATION));
+        let post = Arc::new(Shared {
+            voice: Voice::new(),
+            ledger: Ledger::default(),
+            stale: AtomicBool::new(false),
+            batch_size,
+            broker: Arc::clone(broker),
+            producer: OnceLock::new(),
+        });
+        let faults = post.voice.listen();
+        let producer: Producer = config.create_with_context(Post(Arc::clone(&post))).map_err(|error| Fault::of(&error))?;
+        let producer = Arc::new(producer);
+        // Set once, here.
+        let _ = post.producer.set(Arc::downgrade(&producer));
+        let link = Self { producer, post, topics: Topics::default(), stop: Arc::default() };
+        link.start_reporting().map_err(|error| Fault::new(Reason::Link, error.to_string()))?;
+        let asked = Arc::clone(&link.producer);
+        client::connected(&broker.settings.display(), faults, move |wait| client::has_heard(asked.client(), wait)).await?;
+        Ok(link)
+    }
+
+    /// The thread that serves the producer's events. It holds the producer, so that its end, which waits for librdkafka's own threads,
+    /// is nobody else's to wait for.
+    fn start_reporting(&self) -> std::io::Result<()> {
+        let (producer, stop) = (Arc::clone(&self.producer), Arc::clone(&self.stop));
+        let report = move || {
+            while !stop.load(Ordering::Acquire) {
+                producer.poll(ROUND);
+            }
+        };
+        thread::Builder::new().name("kafka-reports".to_owned()).spawn(report).map(drop)
+    }
+
+    /// Asks for the topics of a batch that nothing is known of.
+    async fn look_up(&mut self, batch: &[Outgoing<'_>]) -> Result<(), LinkDown> {
+        if self.post.stale.swap(false, Ordering::AcqRel) {
+            self.topics.forget();
+        }
+        let mut before = "";
+        for outgoing in batch {
+            let topic = outgoing.address;
+            if topic != before && self.topics.known(topic, Instant::now()).is_none() {
+                self.ask(topic).await?;
+            }
+            before = topic;
+        }
+        Ok(())
+    }
+
+    async fn ask(&mut self, topic: &str) -> Result<(), LinkDown> {
+        let (producer, asked) = (Arc::clone(&self.producer), topic.to_owned());
+        let answer = client::ask(move || producer.client().fetch_metadata(Some(&asked), ASK_TIME)).await?;
+        let metadata = answer.map_err(|error| LinkDown::from(Fault::of(&error).while_doing(format_args!("topic `{topic}`"))))?;
+        self.topics.learn(topic, &metadata, Instant::now());
+        Ok(())
+    }
+
+    /// Hands one message over; waits while the client's queue is full.
+    async fn produce(&self, outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64) -> Result<(), LinkDown> {
+        loop {
+            let error = match self.producer.send(record::of(outgoing, slot, now_ms)) {
+                Ok(()) => return Ok(()),
+                Err((error, _)) => error,
+            };
+            if error.rdkafka_error_code() == Some(Code::QueueFull) {
+                // It empties by reports, or the worker's time runs out.
+                sleep(ROOM_AFTER).await;
+                if let Some(down) = self.post.ledger.ended() {
+                    return Err(down);
+                }
+                continue;
+            }
+            let outcome = match error.rdkafka_error_code() {
+                // Over what any broker reads.
+                Some(Code::MessageSizeTooLarge) => Outcome::Refused(Refusal::new(Reason::TooLarge, error.to_string())),
+                code => self.post.judge(code, &error)?,
+            };
+            self.post.ledger.note(slot, outcome);
+            return Ok(());
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.post.ledger.end(LinkDown::new(Reason::Link, "the link was closed"));
+        // Waits until librdkafka's threads have let go of everything: no message leaves after this.
+        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.stop.store(true, Ordering::Release);
+    }
+}
+
+#[async_trait]
+impl Publisher for Link {
+    async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
+        self.look_up(batch).await?;
+        let (number, answered) = self.post.ledger.open(batch.len())?;
+        let now = Instant::now();
+        let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let mut before = "";
+        for (place, outgoing) in batch.iter().enumerate() {
+            let slot = Ledger::slot(number, place);
+            let refused = if outgoing.address == before { None } else { self.topics.known(outgoing.address, now) };
+            if let Some(Err(refusal)) = refused {
+                self.post.ledger.note(slot, Outcome::Refused(refusal));
+                continue;
+            }
+            before = outgoing.address;
+            self.produce(outgoing, slot, now_ms).await?;
+        }
+        self.post.ledger.handed_over(number);
+        let lost = |_| Err(LinkDown::new(Reason::Link, "the link is gone"));
+        Ok(answered.map(move |answers| answers.unwrap_or_else(lost)).boxed())
+    }
+
+    async fn ping(&mut self) -> Result<(), LinkDown> {
+        if let Some(down) = self.post.ledger.ended() {
+            return Err(down);
+        }
+        if let Some(topic) = self.topics.any().map(str::to_owned) {
+            return self.ask(&topic).await;
+        }
+        // Nothing was ever sent, so there is no topic to ask of, and to ask of all is too much: the client keeps a connection open, and
+        // tells when it has none.
+        match &*self.post.voice.listen().borrow() {
+            Some(fault) if fault.is_sum => Err(fault.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
+    async fn close(self: Box<Self>) {
+        let settled = async {
+            while !self.post.ledger.is_settled() {
+                sleep(LINGER).await;
+            }
+        };
+        if timeout(CLOSE_TIME, settled).await.is_err() {
+            tracing::debug!("a Kafka link was closed with messages unanswered");
+        }
+    }
+}
+
+impl Shared {
+    /// What a report's code means for its message; an error where it means the end of the link.
+    fn judge(&self, code: Option<Code>, error: &KafkaError) -> Result<Outcome, LinkDown> {
+        let refused = |reason| Ok(Outcome::Refused(Refusal::new(reason, error.to_string())));
+        let held = |after| Ok(Outcome::Throttled { after, detail: error.to_string() });
+        // Another record of the same batch is at fault, and has its own report.
+        if code == Some(Code::InvalidDifferentRecord) {
+            return held(Some(Duration::ZERO));
+        }
+        match code.map_or(Reason::Link, of_code) {
+            reason @ (Reason::Unroutable | Reason::Forbidden) => {
+                self.stale.store(true, Ordering::Release);
+                refused(reason)
+            }
+            reason @ (Reason::Final | Reason::Refused | Reason::TooLarge) => refused(reason),
+            Reason::Throttled => held(None),
+            reason => Err(LinkDown::new(reason, error)),
+        }
+    }
+
+    /// A message that failed.
+    fn failed(&self, error: &KafkaError, message: &BorrowedMessage<'_>) -> Result<Outcome, LinkDown> {
+        let code = error.rdkafka_error_code();
+        if code.map(of_code) == Some(Reason::TooLarge) && !self.travelled_alone(message) {
+            let smaller = self.broker.batches.shrink(self.batch_size);
+            return Err(LinkDown::new(Reason::Link, format_args!("{error}: batches of at most {smaller} bytes from now on")));
+        }
+        self.judge(code, error)
+    }
+
+    /// True where the batch that was refused for its size held this message only: nothing else was on its way, or nothing else fits
+    /// beside it.
+    fn travelled_alone(&self, message: &BorrowedMessage<'_>) -> bool {
+        let size = message.payload().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
+        size >= self.batch_size || self.ledger.is_last()
+    }
+
+    /// Ends the link: nothing that is not on the wire goes out any more.
+    fn end(&self, down: LinkDown) {
+        self.ledger.end(down);
+        if let Some(producer) = self.producer.get().and_then(Weak::upgrade) {
+            producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
+        }
+    }
+}
+
+impl ProducerContext for Post {
+    type DeliveryOpaque = usize;
+
+    fn delivery(&self, report: &DeliveryResult<'_>, word: usize) {
+        let outcome = match report {
+            Ok(_) => Ok(DELIVERED),
+            Err((error, message)) => self.0.failed(error, message),
+        };
+        match outcome {
+            Ok(outcome) => self.0.ledger.note(Slot::of_word(word), outcome),
+            Err(down) => self.0.end(down),
+        }
+    }
+}
+
+impl ClientContext for Post {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.voice.log(level, facility, message);
+    }
+
+    /// What ends every message that waits ends the link; that a broker is away does not, the client dials again.
+    fn error(&self, error: KafkaError, words: &str) {
+        let code = error.rdkafka_error_code();
+        if code == Some(Code::Fatal) {
+            let fatal = self.0.producer.get().and_then(Weak::upgrade).and_then(|producer| producer.client().fatal_error());
+            let (code, words) = fatal.unwrap_or((Code::Fatal, words.to_owned()));
+            self.0.end(LinkDown::new(of_code(code), words));
+        } else if matches!(code.map(of_code), Some(Reason::Unauthenticated | Reason::Tls)) {
+            self.0.end(LinkDown::new(code.map_or(Reason::Link, of_code), words));
+        }
+        self.0.voice.error(error, words);
+    }
+}

@@ -1,0 +1,83 @@
+//! JSON Schema of what people write for this kind: the keys that `settings`, `security`, `origin` and `target` ask for.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+
+use crate::broker::Part;
+
+pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
+    match part {
+        Part::Broker => generator.subschema_for::<KafkaBroker>(),
+        Part::Origin => generator.subschema_for::<KafkaSource>(),
+        Part::Target => generator.subschema_for::<KafkaDestination>(),
+    }
+}
+
+/// An Apache Kafka cluster.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors: its values are read field by field, with their places")]
+#[schemars(deny_unknown_fields)]
+struct KafkaBroker {
+    /// `host:port` of some brokers of the cluster, which name the others; 9092 where the port is left out.
+    bootstrap_servers: Option<OneOrMany>,
+    /// A file with them, one a line, read anew at each connection.
+    bootstrap_servers_file: Option<String>,
+    /// How it is spoken to. Unwritten: `SASL_SSL` where there is `sasl`, `SSL` where there is `tls`, else `PLAINTEXT`.
+    #[schemars(extend("enum" = ["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"]))]
+    security_protocol: Option<String>,
+    /// Who we are.
+    sasl: Option<KafkaSasl>,
+    /// Certificates, for `SSL` and `SASL_SSL`.
+    tls: Option<KafkaTls>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(deny_unknown_fields)]
+struct KafkaSasl {
+    /// How the login is proven.
+    #[schemars(extend("enum" = ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"]))]
+    mechanism: String,
+    /// The user.
+    username: Option<String>,
+    /// Its password.
+    password: Option<String>,
+    /// A file with the password, read anew at each connection.
+    password_file: Option<String>,
+}
+
+/// Each broker is verified by the name that it advertises.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(deny_unknown_fields)]
+struct KafkaTls {
+    /// Certificates to trust instead of the system's (PEM).
+    ca_file: Option<String>,
+    /// Our own certificate chain (PEM).
+    cert_file: Option<String>,
+    /// Its key (PEM).
+    key_file: Option<String>,
+    /// Takes any certificate; only together with `i_accept_interception: true`.
+    insecure_skip_verify: Option<bool>,
+    /// See `insecure_skip_verify`.
+    i_accept_interception: Option<bool>,
+}
+
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+#[schemars(untagged)]
+enum OneOrMany {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// Topics to read.
+#[derive(JsonSchema)]
+struct KafkaSource {}
+
+/// A topic to publish to.
+#[derive(JsonSchema)]
+#[expect(dead_code, reason = "a shape for editors")]
+struct KafkaDestination {
+    /// Template of the topic's name.
+    topic: String,
+}

@@ -1,0 +1,88 @@
+//! Where to publish: a topic, or a template of one.
+
+use std::sync::Arc;
+
+use super::ledger::BATCH_MAX;
+use crate::{
+    broker::{AddressRule, InFlight, LinkKey, Target, TemplateText},
+    written::{Node, Problems, Span},
+};
+
+/// `Topic.MAX_NAME_LENGTH` of Apache Kafka.
+const NAME_MAX: usize = 249;
+
+/// What a topic's name may hold (`Topic.LEGAL_CHARS`): nothing that a template brings may leave it.
+static TOPIC: AddressRule = AddressRule { bytes_max: NAME_MAX, forbidden: is_illegal, name: "a Kafka topic's name", encode: None };
+
+/// A window of 256 gives a tenth of the rate of 10,000: a message waits for the linger, its batch and the replicas.
+const IN_FLIGHT: InFlight = InFlight { batches: 1_000, messages: 10_000, batch_messages: 1_000 };
+
+const _: () = assert!(IN_FLIGHT.batch_messages <= BATCH_MAX);
+
+/// A destination's own keys, or the short form's text: a topic.
+pub(super) fn read(broker: &Arc<str>, node: &Node, faults: &mut Problems) -> Option<Target> {
+    if let Some(text) = node.text() {
+        return named(broker, text, node.at(), faults);
+    }
+    let Some(topic) = node.opt::<String>("topic", faults) else {
+        if node.peek("topic").is_none() {
+            faults.fault(node.at(), "a destination on Kafka needs `topic`");
+        }
+        return None;
+    };
+    named(broker, &topic, node.child("topic").map_or(node.at(), Node::at), faults)
+}
+
+fn named(broker: &Arc<str>, topic: &str, at: &Span, faults: &mut Problems) -> Option<Target> {
+    let is_template = topic.contains(['{', '}']);
+    if !is_template && let Some(why) = fault_of(topic) {
+        faults.fault(at, format!("`{topic}` cannot name a topic: {why}"));
+        return None;
+    }
+    Some(Target {
+        link: LinkKey { broker: Arc::clone(broker), part: "".into() },
+        address: TemplateText { text: topic.to_owned(), at: at.clone() },
+        rule: TOPIC,
+        fields: Vec::new(),
+        options: Arc::new(()),
+        in_flight: IN_FLIGHT,
+    })
+}
+
+/// Why a name is none (`org.apache.kafka.common.internals.Topic.validate`).
+pub(super) fn fault_of(topic: &str) -> Option<&'static str> {
+    match topic {
+        "" => Some("it is empty"),
+        "." | ".." => Some("`.` and `..` are no names"),
+        long if long.len() > NAME_MAX => Some("it is longer than 249 characters"),
+        text if text.contains(is_illegal) => Some("letters, digits, `.`, `_` and `-` can stand in it"),
+        _ => None,
+    }
+}
+
+fn is_illegal(c: char) -> bool {
+    !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::written::Value;
+
+    fn short(text: &str) -> Option<Target> {
+        let node = Node::new("to", Span::outside("test"), Value::Str(text.into()));
+        read(&"log".into(), &node, &mut Problems::default())
+    }
+
+    #[test]
+    fn a_topic_is_named_as_kafka_allows() {
+        for legal in ["orders", "orders.v1_x-Y", "{message_name}", "a{payload.x}"] {
+            assert_eq!(short(legal).unwrap().address.text, legal);
+        }
+        for illegal in ["", ".", "..", "a/b", "a b", "ä", "a*", &"x".repeat(250)] {
+            assert!(short(illegal).is_none(), "{illegal}");
+        }
+        assert_eq!(short(&"x".repeat(249)).unwrap().rule.bytes_max, 249);
+        assert!((TOPIC.forbidden)('/') && !(TOPIC.forbidden)('-'));
+    }
+}
