@@ -13,9 +13,10 @@ import traceback
 from functools import partial
 from pathlib import Path
 
-from . import scenarios, scenarios_kafka
+from . import scenarios, scenarios_kafka, scenarios_service_bus
 from .bridge import BridgeError
 from .scenarios_kafka import from_topic
+from .scenarios_service_bus import by_amqp, by_https, from_bus
 
 KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
@@ -44,6 +45,14 @@ SCENARIOS = {
     "kafka-restarted": scenarios_kafka.restarted,
     "kafka-rebalances": scenarios_kafka.rebalances,
     "kafka-parked-killed": partial(scenarios_kafka.parked_killed, count=PLANTED_KILLS),
+    "queue-bus-killed": partial(scenarios.kills, destination=by_https, count=KILLS),
+    "queue-bus-by-amqp-killed": partial(scenarios.kills, destination=by_amqp, count=KILLS),
+    "bus-stream-killed": partial(scenarios.kills, source=from_bus, destination=scenarios.stream, count=KILLS),
+    "queue-bus-terminated": partial(scenarios.terms, destination=by_https, count=TERMS),
+    "bus-stream-terminated": partial(scenarios.terms, source=from_bus, destination=scenarios.stream, count=TERMS),
+    "bus-struck": partial(scenarios_service_bus.destination_struck, destination=by_https),
+    "bus-by-amqp-struck": partial(scenarios_service_bus.destination_struck, destination=by_amqp),
+    "bus-source-cut-off": scenarios_service_bus.source_cut_off,
     "commit-highest": partial(
         scenarios_kafka.parked_killed, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "commit_highest"}
     ),

@@ -1,7 +1,11 @@
 """The stand-in for Azure Service Bus, through its control face: tests/service_bus/control.mjs lists what it can be asked."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -47,6 +51,24 @@ class StandIn:
 
     def fault(self, kind, **more):
         self.ask("POST", "/faults", {"kind": kind} | more)
+
+    def signature(self, uri, key=None, seconds=3600):
+        """A shared access signature, made here from its published definition."""
+        resource, expiry = urllib.parse.quote_plus(uri), int(time.time() + seconds)
+        digest = hmac.new((key or self.key).encode(), f"{resource}\n{expiry}".encode(), hashlib.sha256).digest()
+        signed = urllib.parse.quote_plus(base64.b64encode(digest))
+        return f"SharedAccessSignature sr={resource}&sig={signed}&se={expiry}&skn={self.policy}"
+
+    def broker(self, transport=None):
+        """How a bridge's configuration names it."""
+        settings = {
+            "namespace": "stand-in",
+            "policy": self.policy,
+            "key": self.key,
+            "endpoint": self.info["http"],
+            "amqp_endpoint": self.info["amqp"],
+        }
+        return json.dumps({"service_bus": settings | ({"transport": transport} if transport else {})})
 
     @property
     def connection_string(self):

@@ -50,6 +50,7 @@ const describe = () => {
     policies: access.policies,
     connection_string: `Endpoint=sb://${addresses.amqp.split('//')[1]};${signing};UseDevelopmentEmulator=true`,
     counters,
+    open: { amqp: amqp.connections.size, http: http.sockets.size },
     up_seconds: (Date.now() - started) / 1000,
   }
 }

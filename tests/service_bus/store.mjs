@@ -49,7 +49,7 @@ class Entity {
       }
       if (bytes > limit) throw tooLarge(bytes, limit, status)
       if (most > 0 && Math.max(0, ...this.outlets().map((queue) => queue.length)) + contents.length > most) {
-        throw new Refusal(403, 'amqp:resource-limit-exceeded', `The entity '${this.name}' has reached its maximum size.`)
+        throw new Refusal(403, 'amqp:resource-limit-exceeded', `The maximum entity size has been reached or exceeded for '${this.name}'.`)
       }
     } catch (refusal) {
       this.sent.refused += contents.length
