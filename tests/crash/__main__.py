@@ -64,8 +64,10 @@ CAMPAIGNS = {
     "crash": [
         "stream-killed",
         "queue-killed",
+        "queue-topic-killed",
         "stream-terminated",
         "queue-terminated",
+        "queue-topic-terminated",
     ],
     "faults": [
         "stream-connections-closed",
