@@ -1,6 +1,7 @@
 //! The link's life: opened, lost, asked whether it lives.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -80,6 +81,7 @@ impl LinkWorker {
             info!(broker = %self.key.broker, link = %self.key.part, attempts = self.attempts, "connected again");
         }
         self.attempts = 0;
+        self.said.clear();
         self.metrics.up(true);
         self.line = Line::Up { publisher, heard: now };
         for (id, lane) in &self.lanes {
@@ -93,7 +95,7 @@ impl LinkWorker {
     }
 
     fn link_failed(&mut self, error: &OpenError, now: Instant) {
-        if self.attempts == 0 {
+        if self.said.insert(error.reason) {
             warn!(broker = %self.key.broker, link = %self.key.part, reason = %error.reason, error = %error.detail, "cannot connect; trying again");
         }
         self.line_down(error.reason, None, now);
@@ -125,6 +127,7 @@ impl LinkWorker {
         );
         self.metrics.reconnected();
         self.attempts = 0;
+        self.said = BTreeSet::from([down.reason]);
         self.line_down(down.reason, down.after, now);
         let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(Item::position);
         let guilty = guilty.filter(|oldest| self.suspect.died(*oldest));

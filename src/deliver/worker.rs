@@ -1,6 +1,11 @@
 //! The task of a link: what goes next, and when.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::Arc,
+    time::Instant,
+};
 
 use tokio::sync::watch;
 
@@ -19,7 +24,7 @@ use crate::{
     broker::{Broker, House, InFlight, LinkKey},
     envelope::{Message, Rejection},
     journal::{Backlog, Entry},
-    outcome::{LinkDown, Outcome},
+    outcome::{LinkDown, Outcome, Reason},
     route::{Buried, LaneId, Ordering},
     telemetry::{BrokerMetrics, LaneMetrics},
 };
@@ -56,6 +61,8 @@ pub struct LinkWorker {
     pub(super) line: Line,
     /// Openings that failed in a row.
     pub(super) attempts: u32,
+    /// Why it could not be opened, since it was last up: each reason is said once.
+    pub(super) said: BTreeSet<Reason>,
     pub(super) rendered: Rendered,
     in_flight: InFlight,
     pub(super) tick_at: Instant,
@@ -109,6 +116,7 @@ impl LinkWorker {
             metrics,
             line: if spec.lazy { Line::Resting } else { Line::Down { retry_at: now } },
             attempts: 0,
+            said: BTreeSet::new(),
             rendered: Rendered::default(),
             in_flight,
             tick_at: now + TICK,

@@ -1,6 +1,7 @@
 //! The source's supervisor: opens it, opens it again, pauses it while nobody takes what it reads, and drains it.
 
 use std::{
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -50,6 +51,8 @@ pub(super) struct Supervisor {
     broker: BrokerMetrics,
     orders: signal::Receiver<Order>,
     attempts: u32,
+    /// Why it was lost or not to be had, since it was last well: each reason is said once.
+    said: BTreeSet<Reason>,
 }
 
 /// Why an incarnation is over.
@@ -76,6 +79,7 @@ impl Supervisor {
             broker: spec.house.metrics.broker(&spec.broker),
             orders,
             attempts: 0,
+            said: BTreeSet::new(),
         }
     }
 
@@ -94,6 +98,7 @@ impl Supervisor {
             };
             if opened.elapsed() > WELL_AFTER {
                 self.attempts = 0;
+                self.said.clear();
             }
             match over {
                 Over::Ordered => return,
@@ -164,7 +169,7 @@ impl Supervisor {
             Ok(_) => false,
             Err((reason, error)) => {
                 self.broker.up(false);
-                if self.attempts == 0 {
+                if self.said.insert(reason) {
                     warn!(source = %self.name, from = %self.origin.display(), %reason, %error, "source lost or not to be had; trying again");
                 }
                 true
