@@ -6,6 +6,7 @@ mod config;
 mod conformance;
 mod gateway;
 mod http_server;
+mod identity;
 mod library;
 mod redis;
 mod support;

@@ -55,6 +55,18 @@ impl Fault {
         }
     }
 
+    /// The same behind a TLS handshake. In TLS 1.3 a server that minds our certificate, or misses it, says so after the handshake,
+    /// and what it says is lost where it closes on what we have sent meanwhile.
+    pub(super) fn of_login_over_tls(error: &lapin::Error) -> Self {
+        let mut fault = Self::of_login(error);
+        if matches!(error.kind(), ErrorKind::IOError(broken) if is_cut(broken.kind())) && fault.reason == Reason::Link {
+            fault
+                .detail
+                .push_str("; closed right after the TLS handshake: the server may want another client certificate, or one at all");
+        }
+        fault
+    }
+
     /// An error of a declaration: one with other settings than the existing thing's is as good as a missing thing.
     pub(super) fn of_declaration(error: &lapin::Error) -> Self {
         let fault = Self::of(error);
@@ -71,6 +83,11 @@ impl Fault {
         self.detail = format!("{what}: {}", self.detail);
         self
     }
+}
+
+fn is_cut(kind: std::io::ErrorKind) -> bool {
+    use std::io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, UnexpectedEof};
+    matches!(kind, ConnectionReset | ConnectionAborted | BrokenPipe | UnexpectedEof)
 }
 
 fn is_of_tls(broken: &std::io::Error) -> bool {

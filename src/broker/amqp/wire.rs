@@ -123,7 +123,7 @@ impl Wire {
             .with_client_property("version".into(), env!("CARGO_PKG_VERSION").into());
         let connection = Connection::connector(endpoint.uri.clone(), runtime, hand_over, properties)
             .await
-            .map_err(|error| Fault::of_login(&error))?;
+            .map_err(|error| if endpoint.tls { Fault::of_login_over_tls(&error) } else { Fault::of_login(&error) })?;
         Ok(Self { _renewal: None, plug, connection: Arc::new(connection) })
     }
 
