@@ -9,9 +9,11 @@ use crate::{
 };
 
 mod authority;
+mod listeners;
 mod login_server;
 mod rabbit;
 mod rabbitmq;
+mod redis;
 mod tokens;
 
 /// A bridge that carries events from a stream of one Redis to the broker under test, and from there into another stream: a link

@@ -137,9 +137,11 @@ async fn entra_is_shown_a_certificate_s_signature() {
     let (head, claims) = signed.split_once('.').expect("two parts");
     let read = |part: &str| serde_json::from_slice::<serde_json::Value>(&decoded(part)).expect("JSON");
     let (head, claims) = (read(head), read(claims));
-    let print = openssl(&["x509", "-in", "app.pem", "-noout", "-fingerprint", "-sha256"]);
-    let print = String::from_utf8(print).expect("text").trim().rsplit('=').next().expect("a print").replace(':', "").to_lowercase();
-    let shown: String = decoded(head["x5t#S256"].as_str().expect("text")).iter().map(|byte| format!("{byte:02x}")).collect();
+    // `sha256 Fingerprint=AB:CD:…`
+    let print = String::from_utf8(openssl(&["x509", "-in", "app.pem", "-noout", "-fingerprint", "-sha256"])).expect("text");
+    let print = print.trim().rsplit('=').next().expect("a print").split(':').map(|byte| u8::from_str_radix(byte, 16));
+    let print: Vec<u8> = print.collect::<Result<_, _>>().expect("hexadecimal");
+    let shown = decoded(head["x5t#S256"].as_str().expect("text"));
     assert_eq!((head["alg"].as_str(), shown), (Some("PS256"), print));
     assert_eq!((claims["iss"].as_str(), claims["sub"].as_str()), (Some("app"), Some("app")));
     let audience = format!("http://127.0.0.1:{}/contoso/oauth2/v2.0/token", login.port);
