@@ -16,7 +16,7 @@ from pathlib import Path
 from . import scenarios, scenarios_kafka, scenarios_service_bus
 from .bridge import BridgeError
 from .scenarios_kafka import from_topic
-from .scenarios_service_bus import by_amqp, by_https, from_bus
+from .scenarios_service_bus import CUTS, LINKS, REFUSALS, by_amqp, by_amqp_strictly, by_https, from_bus
 
 KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
@@ -50,8 +50,9 @@ SCENARIOS = {
     "bus-stream-killed": partial(scenarios.kills, source=from_bus, destination=scenarios.stream, count=KILLS),
     "queue-bus-terminated": partial(scenarios.terms, destination=by_https, count=TERMS),
     "bus-stream-terminated": partial(scenarios.terms, source=from_bus, destination=scenarios.stream, count=TERMS),
-    "bus-struck": partial(scenarios_service_bus.destination_struck, destination=by_https),
-    "bus-by-amqp-struck": partial(scenarios_service_bus.destination_struck, destination=by_amqp),
+    "bus-struck": partial(scenarios_service_bus.struck, destination=by_https, names=CUTS + REFUSALS),
+    "bus-by-amqp-struck": partial(scenarios_service_bus.struck, destination=by_amqp, names=CUTS + LINKS),
+    "bus-by-amqp-refused": partial(scenarios_service_bus.struck, destination=by_amqp_strictly, names=REFUSALS),
     "bus-source-cut-off": scenarios_service_bus.source_cut_off,
     "commit-highest": partial(
         scenarios_kafka.parked_killed, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "commit_highest"}

@@ -1,7 +1,6 @@
 """What happens to a bridge that has the stand-in for Service Bus at one of its ends, and to that end."""
 
 import time
-from functools import partial
 
 from .ends_service_bus import Destination, Source
 from .scenarios import faults, from_queue, settings, stream
@@ -21,35 +20,75 @@ def by_amqp(name):
     return Destination(StandIn.shared(), f"crash.{name}.out", "amqp")
 
 
-def cut_off(stand_in, trial):
-    """Nobody gets through for a while, and all that were through are cut."""
-    pause = trial.dice.uniform(0.2, 2)
-    stand_in.ask("POST", "/refuse", {"milliseconds": int(pause * 1000)})
-    time.sleep(pause)
+def by_amqp_strictly(name):
+    """One message of a key at a time: what is refused is not overtaken by what follows it on the wire (G6)."""
+    end = by_amqp(name)
+    end.more = "    ordering: strict\n"
+    return end
 
 
-def destination_struck(name, directory, seed, destination, count=14):
-    """The destination is cut off, busy, broken, deaf to tokens, or loses answers to what it has stored."""
-    end = destination(name)
+class Strikes:
+    """What may happen to a queue of the stand-in under a bridge that sends to it."""
 
-    def fault(kind, _trial, **more):
-        end.stand_in.fault(kind, entity=end.name, **more)
+    def __init__(self, end):
+        self.end = end
+        self.stand_in = end.stand_in
 
-    strikes = [
-        partial(cut_off, end.stand_in),
-        partial(fault, "throttle", count=5, retry_after=1),
-        partial(fault, "error", count=3),
-        partial(fault, "lose_answers", count=2),
-        partial(fault, "cut", count=2),
-        partial(fault, "delay_answer", count=5, milliseconds=300),
-        lambda _: end.stand_in.ask("POST", "/expire_tokens", {"entity": end.name}),
-    ]
+    def one(self, name, trial):
+        """Strikes, and waits until the strike is over."""
+        getattr(self, name)(trial)
+        trial.wait(f"the end of {name}", lambda: not self.waiting(), seconds=60)
+        return {"strike": name}
+
+    def waiting(self):
+        return [fault for fault in self.stand_in.ask("GET", "/faults") if fault["entity"] == self.end.name]
+
+    def fault(self, kind, **more):
+        self.stand_in.fault(kind, entity=self.end.name, **more)
+
+    def cut_off(self, trial):
+        """Nobody gets through for a while, and all that were through are cut."""
+        pause = trial.dice.uniform(0.2, 2)
+        self.stand_in.ask("POST", "/refuse", {"milliseconds": int(pause * 1000)})
+        time.sleep(pause)
+
+    def cut_while_sending(self, _trial):
+        self.fault("cut", count=2)
+
+    def answers_lost(self, _trial):
+        """What is stored is not answered for."""
+        self.fault("lose_answers", count=2)
+
+    def answers_late(self, _trial):
+        self.fault("delay_answer", count=5, milliseconds=300)
+
+    def tokens_expired(self, _trial):
+        self.stand_in.ask("POST", "/expire_tokens", {"entity": self.end.name})
+
+    def links_detached(self, _trial):
+        self.stand_in.ask("POST", "/detach", {"entity": self.end.name})
+
+    def throttled(self, _trial):
+        self.fault("throttle", count=5, retry_after=1)
+
+    def broken(self, _trial):
+        self.fault("error", count=3)
+
+
+CUTS = ["cut_off", "cut_while_sending", "answers_lost", "answers_late"]
+LINKS = ["tokens_expired", "links_detached"]
+REFUSALS = ["throttled", "broken"]
+
+
+def struck(name, directory, seed, destination, names, count=12):
+    """The destination is cut off, slow, deaf to tokens, busy or broken."""
+    strikes = Strikes(destination(name))
 
     def strike(trial):
-        strikes[trial.events % len(strikes)](trial)
+        return strikes.one(names[trial.events % len(names)], trial)
 
-    # One strike may cut a batch twice, and each time what it held may come again.
-    with Trial(name, directory, from_queue(name), end, seed, **settings(count, 2)) as trial:
+    # One strike may cut the connection twice, and each time what was on the wire may come again.
+    with Trial(name, directory, from_queue(name), strikes.end, seed, **settings(count, 2)) as trial:
         return faults(trial, "destination struck", count, strike, ends=2)
 
 

@@ -73,7 +73,8 @@ export class AmqpFace {
     const on = (name, handle) => this.container.on(name, handle)
     on('receiver_open', ({ receiver }) => this.#opening(receiver, 'Send', receiver.target?.address))
     on('sender_open', ({ sender }) => this.#opening(sender, 'Listen', sender.source?.address))
-    on('message', (context) => context.receiver.stand_in?.message(context))
+    // What the library had read before a cut is as if it had never come.
+    on('message', (context) => context.connection.socket.destroyed || context.receiver.stand_in?.message(context))
     on('sender_flow', ({ sender }) => sender.stand_in?.wake?.())
     on('sender_draining', ({ sender }) => sender.stand_in?.drain?.())
     for (const outcome of ['accepted', 'released', 'rejected', 'modified']) {
