@@ -39,8 +39,8 @@ fn reference() -> (String, Node) {
     (text, loaded.root)
 }
 
-/// Levels of one grammar count as one: a dead letter, `defaults` and `default_to` are destinations with fewer keys, and `event` may
-/// stand on a source or a route.
+/// Levels of one grammar count as one: a dead letter, `defaults` and `default_to` are destinations with fewer keys, `event` may
+/// stand on a source or a route, and tokens under any broker.
 fn of_grammar(level: &str) -> String {
     for destination in ["routes[].to[]", "routes[].dead_letter", "sources.*.dead_letter", "defaults", "default_to", "default_to[]"]
     {
@@ -56,6 +56,12 @@ fn of_grammar(level: &str) -> String {
     }
     if level.ends_with(").tls") {
         return ".brokers.*.amqp.tls".to_owned();
+    }
+    // Tokens are written the same for every kind of broker that takes them.
+    for block in [".oauth", ".entra"] {
+        if let Some((_, within)) = level.split_once(block).filter(|_| level.starts_with(".brokers.")) {
+            return format!(".(token){block}{within}");
+        }
     }
     level.replace(".routes[].event", ".sources.*.event").replace(".routes[].match", ".(destination).match")
 }

@@ -5,7 +5,7 @@
 //!   voice      what a client says of itself            fault      what an error means   schema   keys, for editors
 //!   target     where to publish            publisher  one link: an idempotent producer
 //!   ledger     who has been answered       record     a message as a record             prefix   ids of a schema registry
-//!   topics     which topics are there      probe      what `check --connect` asks
+//!   topics     those that are missing      probe      what `check --connect` asks      token    what OAUTHBEARER logs in by
 //! ```
 //!
 //! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
@@ -28,6 +28,7 @@ mod schema;
 mod security;
 mod settings;
 mod target;
+mod token;
 mod topics;
 mod voice;
 
@@ -68,7 +69,7 @@ pub(super) struct Kafka {
 struct Configured(Arc<Kafka>);
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
-    let settings = Settings::read(node, faults)?;
+    let settings = Settings::read(name, node, faults)?;
     Some(Arc::new(Configured(Arc::new(Kafka { name: name.into(), settings, batches: publisher::BatchSize::default() }))))
 }
 

@@ -1,9 +1,6 @@
 //! What `check --connect` asks. Nothing is created, published or consumed.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::producer::{BaseProducer, Producer as _};
 use tokio::time::timeout;
@@ -12,7 +9,7 @@ use super::{
     Kafka,
     client::{self, ASK_TIME, OPEN_TIME},
     fault::Fault,
-    topics::Topics,
+    topics,
     voice::Voice,
 };
 use crate::{
@@ -44,7 +41,7 @@ async fn look(broker: &Arc<Kafka>, what: &Probe<'_>, house: &House) -> Result<Re
 
 async fn connect(broker: &Arc<Kafka>, house: &House) -> Result<Arc<Asker>, OpenError> {
     let config = client::config(&broker.settings, house)?;
-    let asker: Asker = config.create_with_context(Voice::new()).map_err(|error| Fault::of(&error))?;
+    let asker: Asker = config.create_with_context(Voice::of(&broker.settings, house).await?).map_err(|error| Fault::of(&error))?;
     let asker = Arc::new(asker);
     let (served, faults) = (Arc::clone(&asker), asker.client().context().listen());
     let heard = move |wait| {
@@ -61,8 +58,5 @@ async fn topic(asker: &Arc<Asker>, topic: &str) -> Result<Result<(), Refusal>, O
     let (asker, name) = (Arc::clone(asker), topic.to_owned());
     let metadata = client::ask(move || asker.client().fetch_metadata(Some(&name), ASK_TIME)).await?;
     let metadata = metadata.map_err(|error| Fault::of(&error).while_doing(format_args!("topic `{topic}`")))?;
-    let mut topics = Topics::default();
-    let now = Instant::now();
-    topics.learn(topic, &metadata, now);
-    Ok(topics.known(topic, now).unwrap_or(Ok(())))
+    Ok(topics::verdict(topic, &metadata))
 }

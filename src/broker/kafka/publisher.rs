@@ -7,19 +7,20 @@
 //! *message* is at fault, the link ends at once, before the producer can renumber and go on with what came after.
 
 use std::{
+    error::Error,
     sync::{
         Arc, OnceLock, Weak,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use rdkafka::{
     Message as _,
-    client::ClientContext,
+    client::{ClientContext, OAuthToken},
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
     message::{BorrowedMessage, DeliveryResult},
@@ -33,7 +34,7 @@ use super::{
     fault::{Fault, of_code},
     ledger::{Ledger, Slot},
     record,
-    topics::Topics,
+    topics::{self, Suspects},
     voice::Voice,
 };
 use crate::{
@@ -50,8 +51,8 @@ const LINGER: Duration = Duration::from_millis(5);
 /// seconds, within the time that a destination gives by itself. A lost connection costs one, a broker that is away none.
 const TRIES: u32 = 8;
 
-/// A topic may be known to one broker a moment before the others.
-const PROPAGATION: Duration = Duration::from_secs(3);
+/// A topic may be known to one broker a moment before the others; so long a message waits for one that is not there.
+const PROPAGATION: Duration = Duration::from_secs(1);
 
 /// What the broker reads as one request by itself (`socket.request.max.bytes`). How large a message may be is the topic's to say.
 const MESSAGE_BYTES_MAX: usize = 100 << 20;
@@ -96,13 +97,14 @@ impl BatchSize {
 pub(super) struct Link {
     producer: Arc<Producer>,
     post: Arc<Shared>,
-    topics: Topics,
     stop: Arc<AtomicBool>,
+    /// The topic of the last message, to ask of when there is nothing else to ask; empty before the first.
+    topic: String,
 }
 
 impl std::fmt::Debug for Link {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Link").field("topics", &self.topics).finish_non_exhaustive()
+        f.debug_struct("Link").field("topic", &self.topic).finish_non_exhaustive()
     }
 }
 
@@ -110,8 +112,7 @@ impl std::fmt::Debug for Link {
 struct Shared {
     voice: Voice,
     ledger: Ledger,
-    /// A topic is gone, or forbidden, that was there.
-    stale: AtomicBool,
+    suspects: Suspects,
     /// `batch.size` of this producer.
     batch_size: usize,
     broker: Arc<Kafka>,
@@ -141,9 +142,9 @@ impl Link {
             .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string())
             .set("topic.metadata.propagation.max.ms", client::millis(PROPAGATION));
         let post = Arc::new(Shared {
-            voice: Voice::new(),
+            voice: Voice::of(&broker.settings, house).await?,
             ledger: Ledger::default(),
-            stale: AtomicBool::new(false),
+            suspects: Suspects::default(),
             batch_size,
             broker: Arc::clone(broker),
             producer: OnceLock::new(),
@@ -153,7 +154,7 @@ impl Link {
         let producer = Arc::new(producer);
         // Set once, here.
         let _ = post.producer.set(Arc::downgrade(&producer));
-        let link = Self { producer, post, topics: Topics::default(), stop: Arc::default() };
+        let link = Self { producer, post, stop: Arc::default(), topic: String::new() };
         link.start_reporting().map_err(|error| Fault::new(Reason::Link, error.to_string()))?;
         let asked = Arc::clone(&link.producer);
         client::connected(&broker.settings.display(), faults, move |wait| client::has_heard(asked.client(), wait)).await?;
@@ -172,28 +173,30 @@ impl Link {
         thread::Builder::new().name("kafka-reports".to_owned()).spawn(report).map(drop)
     }
 
-    /// Asks for the topics of a batch that nothing is known of.
-    async fn look_up(&mut self, batch: &[Outgoing<'_>]) -> Result<(), LinkDown> {
-        if self.post.stale.swap(false, Ordering::AcqRel) {
-            self.topics.forget();
-        }
-        let mut before = "";
-        for outgoing in batch {
-            let topic = outgoing.address;
-            if topic != before && self.topics.known(topic, Instant::now()).is_none() {
-                self.ask(topic).await?;
+    /// Asks for the topics of a batch that failed before. Answers those that still do.
+    async fn look_up<'a>(&self, batch: &'a [Outgoing<'_>]) -> Result<Vec<(&'a str, Refusal)>, LinkDown> {
+        let mut refused: Vec<(&str, Refusal)> = Vec::new();
+        for topic in batch.iter().map(|outgoing| outgoing.address) {
+            if self.post.suspects.has(topic)
+                && !refused.iter().any(|(known, _)| *known == topic)
+                && let Err(refusal) = self.ask(topic).await?
+            {
+                refused.push((topic, refusal));
             }
-            before = topic;
         }
-        Ok(())
+        Ok(refused)
     }
 
-    async fn ask(&mut self, topic: &str) -> Result<(), LinkDown> {
-        let (producer, asked) = (Arc::clone(&self.producer), topic.to_owned());
-        let answer = client::ask(move || producer.client().fetch_metadata(Some(&asked), ASK_TIME)).await?;
+    async fn ask(&self, topic: &str) -> Result<Result<(), Refusal>, LinkDown> {
+        let (producer, name) = (Arc::clone(&self.producer), topic.to_owned());
+        let answer = client::ask(move || producer.client().fetch_metadata(Some(&name), ASK_TIME)).await?;
         let metadata = answer.map_err(|error| LinkDown::from(Fault::of(&error).while_doing(format_args!("topic `{topic}`"))))?;
-        self.topics.learn(topic, &metadata, Instant::now());
-        Ok(())
+        let verdict = topics::verdict(topic, &metadata);
+        match verdict {
+            Ok(()) => self.post.suspects.clear(topic),
+            Err(_) => self.post.suspects.add(topic),
+        }
+        Ok(verdict)
     }
 
     /// Hands one message over; waits while the client's queue is full.
@@ -214,7 +217,7 @@ impl Link {
             let outcome = match error.rdkafka_error_code() {
                 // Over what any broker reads.
                 Some(Code::MessageSizeTooLarge) => Outcome::Refused(Refusal::new(Reason::TooLarge, error.to_string())),
-                code => self.post.judge(code, &error)?,
+                code => self.post.judge(code, &error, outgoing.address)?,
             };
             self.post.ledger.note(slot, outcome);
             return Ok(());
@@ -234,20 +237,18 @@ impl Drop for Link {
 #[async_trait]
 impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
-        self.look_up(batch).await?;
+        let refused = self.look_up(batch).await?;
         let (number, answered) = self.post.ledger.open(batch.len())?;
-        let now = Instant::now();
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
-        let mut before = "";
         for (place, outgoing) in batch.iter().enumerate() {
             let slot = Ledger::slot(number, place);
-            let refused = if outgoing.address == before { None } else { self.topics.known(outgoing.address, now) };
-            if let Some(Err(refusal)) = refused {
-                self.post.ledger.note(slot, Outcome::Refused(refusal));
-                continue;
+            match refused.iter().find(|(topic, _)| *topic == outgoing.address) {
+                Some((_, refusal)) => self.post.ledger.note(slot, Outcome::Refused(refusal.clone())),
+                None => self.produce(outgoing, slot, now_ms).await?,
             }
-            before = outgoing.address;
-            self.produce(outgoing, slot, now_ms).await?;
+        }
+        if let Some(last) = batch.last().filter(|last| last.address != self.topic) {
+            last.address.clone_into(&mut self.topic);
         }
         self.post.ledger.handed_over(number);
         let lost = |_| Err(LinkDown::new(Reason::Link, "the link is gone"));
@@ -258,8 +259,9 @@ impl Publisher for Link {
         if let Some(down) = self.post.ledger.ended() {
             return Err(down);
         }
-        if let Some(topic) = self.topics.any().map(str::to_owned) {
-            return self.ask(&topic).await;
+        if !self.topic.is_empty() {
+            // What it says of the topic is the messages' business.
+            return self.ask(&self.topic).await.map(drop);
         }
         // Nothing was ever sent, so there is no topic to ask of, and to ask of all is too much: the client keeps a connection open, and
         // tells when it has none.
@@ -283,7 +285,7 @@ impl Publisher for Link {
 
 impl Shared {
     /// What a report's code means for its message; an error where it means the end of the link.
-    fn judge(&self, code: Option<Code>, error: &KafkaError) -> Result<Outcome, LinkDown> {
+    fn judge(&self, code: Option<Code>, error: &KafkaError, topic: &str) -> Result<Outcome, LinkDown> {
         let refused = |reason| Ok(Outcome::Refused(Refusal::new(reason, error.to_string())));
         let held = |after| Ok(Outcome::Throttled { after, detail: error.to_string() });
         // Another record of the same batch is at fault, and has its own report.
@@ -292,7 +294,7 @@ impl Shared {
         }
         match code.map_or(Reason::Link, of_code) {
             reason @ (Reason::Unroutable | Reason::Forbidden) => {
-                self.stale.store(true, Ordering::Release);
+                self.suspects.add(topic);
                 refused(reason)
             }
             reason @ (Reason::Final | Reason::Refused | Reason::TooLarge) => refused(reason),
@@ -308,7 +310,7 @@ impl Shared {
             let smaller = self.broker.batches.shrink(self.batch_size);
             return Err(LinkDown::new(Reason::Link, format_args!("{error}: batches of at most {smaller} bytes from now on")));
         }
-        self.judge(code, error)
+        self.judge(code, error, message.topic())
     }
 
     /// True where the batch that was refused for its size held this message only: nothing else was on its way, or nothing else fits
@@ -343,6 +345,8 @@ impl ProducerContext for Post {
 }
 
 impl ClientContext for Post {
+    const ENABLE_REFRESH_OAUTH_TOKEN: bool = Voice::ENABLE_REFRESH_OAUTH_TOKEN;
+
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.0.voice.log(level, facility, message);
     }
@@ -358,5 +362,9 @@ impl ClientContext for Post {
             self.0.end(LinkDown::new(code.map_or(Reason::Link, of_code), words));
         }
         self.0.voice.error(error, words);
+    }
+
+    fn generate_oauth_token(&self, config: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
+        self.0.voice.generate_oauth_token(config)
     }
 }

@@ -2,7 +2,10 @@
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 
-use crate::broker::Part;
+use crate::broker::{
+    Part,
+    bearer::{WrittenEntra, WrittenOauth},
+};
 
 pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
     match part {
@@ -43,6 +46,14 @@ struct KafkaSasl {
     password: Option<String>,
     /// A file with the password, read anew at each connection.
     password_file: Option<String>,
+    /// A token, for OAUTHBEARER.
+    token: Option<String>,
+    /// A file with the token, read anew when it changes.
+    token_file: Option<String>,
+    /// Tokens of an authorization server, for OAUTHBEARER.
+    oauth: Option<WrittenOauth>,
+    /// Tokens of Microsoft Entra ID, for OAUTHBEARER.
+    entra: Option<WrittenEntra>,
 }
 
 /// Each broker is verified by the name that it advertises.

@@ -1,11 +1,11 @@
 //! Who we are to Kafka and how it proves itself: settings, and the properties of librdkafka that they become.
 
-use std::io;
+use std::{io, sync::Arc};
 
 use rdkafka::ClientConfig;
 
 use crate::{
-    broker::{OpenError, tls::Tls},
+    broker::{OpenError, bearer::Bearer, tls::Tls},
     outcome::Reason,
     written::{Node, Problems, Secret, Value},
 };
@@ -53,6 +53,8 @@ impl Protocol {
 enum Login {
     /// PLAIN (RFC 4616) or SCRAM (RFC 5802).
     Password { mechanism: &'static str, username: String, password: Secret },
+    /// OAUTHBEARER (RFC 7628).
+    Token(Arc<Bearer>),
 }
 
 const MECHANISMS: [(&str, &str); 4] =
@@ -68,11 +70,11 @@ impl Security {
 
     /// Reads `security_protocol`, `sasl` and `tls`. What is not written follows from the others, and then on the safe side: a login
     /// travels encrypted unless `SASL_PLAINTEXT` is written.
-    pub(super) fn read(node: &Node, faults: &mut Problems) -> Option<Self> {
+    pub(super) fn read(broker: &str, node: &Node, faults: &mut Problems) -> Option<Self> {
         let written = node.choice("security_protocol", &PROTOCOLS, faults);
         let sasl = node.child("sasl").filter(|sasl| *sasl.value() != Value::Null);
         let tls = node.child("tls").filter(|tls| *tls.value() != Value::Null);
-        let login = sasl.map(|sasl| Login::read(sasl, faults));
+        let login = sasl.map(|sasl| Login::read(broker, sasl, faults));
         let protocol = match (written, sasl, tls) {
             (Some(protocol), ..) => protocol,
             (None, Some(_), _) => Protocol::SaslSsl,
@@ -109,9 +111,26 @@ impl Security {
         self.protocol.is_encrypted()
     }
 
-    /// True where a password or a token travels.
-    pub(super) fn logs_in(&self) -> bool {
-        self.protocol.logs_in()
+    /// What others could read where it is not encrypted.
+    pub(super) fn what_travels(&self) -> &'static str {
+        match &self.login {
+            None => "messages",
+            Some(Login::Password { .. }) => "messages and the password",
+            Some(Login::Token(_)) => "messages and the token",
+        }
+    }
+
+    /// What to write instead.
+    pub(super) fn encrypted(&self) -> &'static str {
+        if self.protocol.logs_in() { "write `security_protocol: SASL_SSL`" } else { "write `security_protocol: SSL`" }
+    }
+
+    /// What has our tokens, where we log in by one.
+    pub(super) fn bearer(&self) -> Option<&Arc<Bearer>> {
+        match &self.login {
+            Some(Login::Token(bearer)) => Some(bearer),
+            Some(Login::Password { .. }) | None => None,
+        }
     }
 
     /// Writes the properties of librdkafka; secrets are read anew where they are in files.
@@ -122,6 +141,8 @@ impl Security {
         }
         match &self.login {
             None => {}
+            // The token itself is asked for by the client.
+            Some(Login::Token(_)) => drop(config.set("sasl.mechanism", BEARER)),
             Some(Login::Password { mechanism, username, password }) => {
                 let unreadable = |error: io::Error| OpenError { reason: Reason::Unauthenticated, detail: error.to_string() };
                 config.set("sasl.mechanism", *mechanism);
@@ -165,15 +186,25 @@ fn read_tls(node: &Node, faults: &mut Problems) -> Tls {
 }
 
 impl Login {
-    fn read(node: &Node, faults: &mut Problems) -> Option<Self> {
+    fn read(broker: &str, node: &Node, faults: &mut Problems) -> Option<Self> {
         let mechanism = node.choice("mechanism", &MECHANISMS, faults);
         if mechanism.is_none() && node.peek("mechanism").is_none() {
             let known: Vec<&str> = MECHANISMS.iter().map(|(name, _)| *name).collect();
             faults.fault(node.at(), "`sasl` needs `mechanism`").hint(format!("one of {}", known.join(", ")));
         }
+        let is_written = Bearer::is_written(node);
+        let bearer = Bearer::read(broker, node, None, faults);
         if mechanism == Some(BEARER) {
-            faults.fault(node.at(), "`OAUTHBEARER` is not built yet");
-            return None;
+            for key in ["username", "password", "password_file"] {
+                if let Some(other) = node.peek(key) {
+                    faults.fault(other.at(), format!("`{key}` is not of `mechanism: {BEARER}`")).hint("leave it out");
+                }
+            }
+            if !is_written {
+                faults.fault(node.at(), format!("`mechanism: {BEARER}` needs a token")).hint("`token_file`, `oauth` or `entra`");
+            }
+        } else if mechanism.is_some() && is_written {
+            faults.fault(node.at(), format!("a token is for `mechanism: {BEARER}`"));
         }
         let username: Option<String> = node.opt("username", faults);
         let password = node.secret("password", faults);
@@ -181,11 +212,14 @@ impl Login {
             ("username", node.peek("username").is_some()),
             ("password", node.peek("password").is_some() || node.peek("password_file").is_some()),
         ] {
-            if mechanism.is_some() && !is_there {
+            if mechanism.is_some_and(|mechanism| mechanism != BEARER) && !is_there {
                 faults.fault(node.at(), format!("`sasl` with a password needs `{key}`"));
             }
         }
         node.finish(faults);
-        Some(Self::Password { mechanism: mechanism?, username: username?, password: password? })
+        match mechanism? {
+            BEARER => bearer.map(|bearer| Self::Token(Arc::new(bearer))),
+            mechanism => Some(Self::Password { mechanism, username: username?, password: password? }),
+        }
     }
 }

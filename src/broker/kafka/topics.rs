@@ -1,12 +1,15 @@
-//! Which topics are there.
+//! Topics that are missing or forbidden.
 //!
-//! librdkafka takes messages for a topic that does not exist and fails them half a minute later. We ask before the first message to
-//! a topic, so that a missing or forbidden one is known at once, and pauses its lane instead of ending the link.
+//! A producer takes messages for any name, asks its cluster for it, and fails them when there is no such topic; from then on it does not
+//! ask again for minutes. So a topic that failed is asked for by us before the next message to it: a lane that waits for its topic goes
+//! on within seconds of its creation.
 
 use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, Instant},
+    collections::HashSet,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use rdkafka::{error::RDKafkaErrorCode as Code, metadata::Metadata};
@@ -15,64 +18,56 @@ use super::fault::of_code;
 use crate::outcome::{Reason, Refusal};
 
 /// Topics remembered; a template may make any number of names.
-const TOPICS_MAX: usize = 4_096;
+const SUSPECTS_MAX: usize = 4_096;
 
-/// How long a missing topic stays missing, so that a batch of messages to it asks once.
-const MISSING_FOR: Duration = Duration::from_secs(1);
-
-/// What is known of the topics of one link.
+/// The topics of one link that failed.
 #[derive(Debug, Default)]
-pub(super) struct Topics {
-    known: HashMap<Box<str>, Found>,
+pub(super) struct Suspects {
+    /// False while there are none, which is nearly always.
+    any: AtomicBool,
+    names: Mutex<HashSet<Box<str>>>,
 }
 
-#[derive(Debug, Clone)]
-enum Found {
-    There,
-    Missing { refusal: Arc<Refusal>, until: Instant },
-}
+impl Suspects {
+    fn names(&self) -> MutexGuard<'_, HashSet<Box<str>>> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-impl Topics {
-    /// `None` where it must be asked; else whether it can be published to.
-    pub(super) fn known(&self, topic: &str, now: Instant) -> Option<Result<(), Refusal>> {
-        match self.known.get(topic)? {
-            Found::There => Some(Ok(())),
-            Found::Missing { refusal, until } => (now < *until).then(|| Err(Refusal::clone(refusal))),
+    /// A message to it failed.
+    pub(super) fn add(&self, topic: &str) {
+        let mut names = self.names();
+        if names.contains(topic) {
+            return;
         }
-    }
-
-    /// Notes the answer of a broker. Only what it said of this very topic counts.
-    pub(super) fn learn(&mut self, topic: &str, metadata: &Metadata, now: Instant) {
-        let told = metadata.topics().iter().find(|told| told.name() == topic);
-        let refusal = match told {
-            None => Some(Refusal::new(Reason::Unroutable, format!("the cluster says nothing of the topic `{topic}`"))),
-            Some(told) => told.error().map(Code::from).filter(|code| is_refusal(*code)).map(|code| {
-                let reason = of_code(code);
-                Refusal::new(reason, format!("topic `{topic}`: {code}"))
-            }),
-        };
-        let found = match refusal {
-            None => Found::There,
-            Some(refusal) => Found::Missing { refusal: Arc::new(refusal), until: now + MISSING_FOR },
-        };
-        if self.known.len() >= TOPICS_MAX {
-            self.known.clear();
+        if names.len() >= SUSPECTS_MAX {
+            // Whatever is forgotten fails once more.
+            names.clear();
         }
-        self.known.insert(topic.into(), found);
+        names.insert(topic.into());
+        self.any.store(true, Ordering::Release);
     }
 
-    /// Any topic that is there, to ask of when there is nothing else to ask.
-    pub(super) fn any(&self) -> Option<&str> {
-        self.known.iter().find(|(_, found)| matches!(found, Found::There)).map(|(name, _)| &**name)
+    /// Whether it must be asked for before the next message.
+    pub(super) fn has(&self, topic: &str) -> bool {
+        self.any.load(Ordering::Acquire) && self.names().contains(topic)
     }
 
-    /// Asks again before the next message.
-    pub(super) fn forget(&mut self) {
-        self.known.clear();
+    /// It is there.
+    pub(super) fn clear(&self, topic: &str) {
+        let mut names = self.names();
+        names.remove(topic);
+        self.any.store(!names.is_empty(), Ordering::Release);
     }
 }
 
-/// A topic without a leader is there: it is being elected.
-fn is_refusal(code: Code) -> bool {
-    !matches!(code, Code::LeaderNotAvailable | Code::ReplicaNotAvailable | Code::NoError)
+/// What a cluster says of a topic: that it is there for us, or why not.
+pub(super) fn verdict(topic: &str, metadata: &Metadata) -> Result<(), Refusal> {
+    let Some(told) = metadata.topics().iter().find(|told| told.name() == topic) else {
+        return Err(Refusal::new(Reason::Unroutable, format!("the cluster says nothing of the topic `{topic}`")));
+    };
+    match told.error().map(Code::from) {
+        // It is there, and a leader is being elected.
+        None | Some(Code::NoError | Code::LeaderNotAvailable | Code::ReplicaNotAvailable) => Ok(()),
+        Some(code) => Err(Refusal::new(of_code(code), format!("topic `{topic}`: {code}"))),
+    }
 }
