@@ -85,6 +85,13 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// Opens one link. One try: the caller owns the retry. Bounded in time by the implementation (10 s).
     async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError>;
 
+    /// Makes one transaction of reading `origin` and publishing to `targets`, all of this broker (`exactly_once`): what stands for
+    /// them from now on. `Err` is a sentence that says why it cannot be.
+    fn relay(&self, origin: &dyn Origin, targets: &[Target]) -> Result<Relayed, String> {
+        let _ = (origin, targets);
+        Err(format!("a broker of kind `{}` has no transactions over what is read and what is published", self.kind().name))
+    }
+
     /// Something that reads what `target` receives and never takes it from anybody (`rialto tap`): a subscription, a stream from
     /// `$`, an exclusive queue bound to a named exchange. `Err` is a sentence that says why this target cannot be tapped.
     /// Templates in the target's address become the widest pattern of the system.
@@ -126,6 +133,15 @@ pub struct Bound {
     pub handles: Vec<String>,
     /// The destination in its long form, with the key `broker`: as if it had been written in a `to`.
     pub written: Node,
+}
+
+/// Both ends of an exchange that happens wholly or not at all ([`Broker::relay`]).
+#[derive(Debug)]
+pub struct Relayed {
+    /// Reads the same, and leaves the position to the transactions.
+    pub origin: Arc<dyn Origin>,
+    /// Publish to the same, in the order in which they were given, over one link.
+    pub targets: Vec<Target>,
 }
 
 /// What `check --connect` asks of a broker.

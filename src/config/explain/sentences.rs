@@ -19,7 +19,7 @@ pub(super) fn of(source: &SourceOutline, route: &RouteOutline) -> Vec<Sentence> 
     all.extend(of_each("when nobody listens", route, |destination| destination.hears.then(|| nobody(route, destination))));
     all.push(Sentence { about: "when a message is bad", text: bad(source, route) });
     all.push(Sentence { about: "when the window is full of parked messages", text: parked(source) });
-    all.push(Sentence { about: "when the process is killed", text: killed(source) });
+    all.push(Sentence { about: "when the process is killed", text: killed(source, route) });
     all.push(Sentence { about: "order", text: order(route).to_owned() });
     all.push(Sentence { about: "with N replicas", text: replicas(source) });
     all
@@ -59,7 +59,11 @@ fn delivered(source: &SourceOutline, route: &RouteOutline) -> String {
         (required, all) if required == all => format!("all {all} destinations"),
         (required, all) => format!("the {required} required of its {all} destinations"),
     };
-    if source.answers && required > 0 {
+    if route.exactly_once {
+        "once: a copy, or its dead letter, and the position of the source are committed in one transaction, or none of them is; whoever \
+         reads what is committed (`isolation.level=read_committed`) sees each message once."
+            .to_owned()
+    } else if source.answers && required > 0 {
         format!("whoever sent it is answered only after {who} confirmed.")
     } else if source.answers {
         format!("whoever sent it waits for {who}.")
@@ -172,8 +176,11 @@ fn parked(source: &SourceOutline) -> String {
     format!("at {half} parked messages reading stops, with a metric and an alarm; {then}.")
 }
 
-fn killed(source: &SourceOutline) -> String {
-    if source.answers {
+fn killed(source: &SourceOutline, route: &RouteOutline) -> String {
+    if route.exactly_once {
+        "nothing is lost and nothing is repeated: the transaction that was open is aborted, and what it held is read again."
+            .to_owned()
+    } else if source.answers {
         "whoever was not answered does not know, and sends again: with the same id it is the same event.".to_owned()
     } else if source.holds {
         format!("nothing is lost; up to {} messages come again after the restart, with the ids that they brought.", source.window)
@@ -183,6 +190,10 @@ fn killed(source: &SourceOutline) -> String {
 }
 
 fn order(route: &RouteOutline) -> &'static str {
+    if route.exactly_once {
+        return "messages of one partition are committed in their order, whatever their key: one that is tried again holds back those \
+                behind it.";
+    }
     match (route.ordering, route.key.is_some()) {
         ("none", _) => "none is kept.",
         ("key", true) => "messages of one key are first delivered in the order of the source.",

@@ -54,6 +54,7 @@ impl<'a> Compilation<'a> {
             when: written("when"),
             transform: written("transform"),
             ordering: outline::ordering(route.ordering),
+            exactly_once: route.exactly_once,
             key: written("key"),
             dead_letter: told,
             destinations: Vec::new(),

@@ -14,6 +14,7 @@ mod fingerprint;
 mod format;
 mod hold;
 mod matching;
+mod once;
 mod outline;
 mod pipeline;
 mod placed;

@@ -67,6 +67,9 @@ pub struct RouteOutline {
     pub transform: Option<String>,
     /// The order it keeps: `key`, `strict` or `none`.
     pub ordering: &'static str,
+    /// Reading and publishing are one transaction.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub exactly_once: bool,
     /// The template of its ordering key; absent: the message's own.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,

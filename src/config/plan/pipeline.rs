@@ -7,7 +7,7 @@ use super::{
     brokers::Brokers,
     compile::{self, Compilation},
     dead_letter::{DeadLetters, Labels},
-    fingerprint, matching,
+    fingerprint, matching, once,
     outline::{DeadLetterOutline, SourceOutline},
     policy::{self, Policy},
     route::Route,
@@ -103,12 +103,13 @@ fn one(
     let context = context(house.top, source, decoding, event, unrouted, dead_letter);
     let routing = Router::new(context, compiled.routes, graves)
         .inspect_err(|error| _ = faults.fault(&source.at, format!("the routes of the source `{}`: {error}", source.name)));
-    let lanes: Vec<_> = compiled.lanes.into_iter().chain(dead_lanes).collect();
+    let mut lanes: Vec<_> = compiled.lanes.into_iter().chain(dead_lanes).collect();
+    let origin = once::join(source, declaring(source.origin.clone()?, &lanes), routes, &mut lanes, house.brokers, faults)?;
     let fingerprint = fingerprint_of(house, source, routes, &lanes);
     let pipeline = PipelinePlan {
         source: source.name.clone(),
         broker: source.broker.clone(),
-        origin: declaring(source.origin.clone()?, &lanes),
+        origin,
         window: source.window,
         window_bytes: source.window_bytes,
         router: routing.ok()?,

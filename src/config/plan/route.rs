@@ -25,6 +25,8 @@ pub(super) struct Route<'a> {
     pub(super) policy: Policy<'a>,
     pub(super) node: &'a Node,
     pub(super) ordering: Ordering,
+    /// Reading and publishing are one transaction.
+    pub(super) exactly_once: bool,
     pub(super) destinations: Vec<Destination<'a>>,
     /// It has no `to`: the kind of an event decides where it goes.
     pub(super) by_kind: bool,
@@ -92,9 +94,7 @@ fn one<'a>(
         let _ = node.child(key);
     }
     node.later("schema", "event schemas", faults);
-    if node.get("exactly_once", false, faults) {
-        node.later("exactly_once", "Kafka", faults);
-    }
+    let exactly_once = node.get("exactly_once", false, faults);
     let policy = Policy::read(node, faults);
     let ordering = destination::ordering(node, faults);
     let destinations = destinations(node, under, ordering, brokers, faults);
@@ -107,6 +107,7 @@ fn one<'a>(
         policy,
         node,
         ordering,
+        exactly_once,
         destinations,
         by_kind: node.child("to").is_none(),
         written: fingerprint::canonical(node),

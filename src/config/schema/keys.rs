@@ -228,7 +228,7 @@ struct Route {
     ordering: Option<Ordering>,
     /// One destination or a list. Default: `default_to`.
     to: Option<OneOrMany<DestinationEntry>>,
-    /// Kafka to the same Kafka; it comes with Kafka.
+    /// Kafka to the same Kafka, one destination: copies, dead letters and the source's position are committed together or not at all.
     #[schemars(extend("default" = false))]
     exactly_once: Option<bool>,
     #[schemars(flatten)]
