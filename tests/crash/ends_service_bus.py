@@ -10,6 +10,7 @@ from .sources import WINDOW
 LOCK_SECONDS = 30
 DELIVERIES_MAX = 10_000  # a bridge that is killed often uses them up, and a dead letter would be a violation
 READ_AT_ONCE = 500
+BUSY_SECONDS = 10  # how long Microsoft's own clients leave a server alone that says by AMQP that it is busy, and so does the bridge
 
 
 def drain(stand_in, queue):
@@ -34,6 +35,7 @@ class Destination:
     def __init__(self, stand_in, name, transport):
         self.stand_in = stand_in
         self.brokers = {"bus": stand_in.broker(transport)}
+        self.busy_seconds = BUSY_SECONDS if transport == "amqp" else 0
         self.name = name
         self.to = f"{{ broker: bus, queue: {name} }}"
         self.stand_in.create(name)

@@ -68,8 +68,10 @@ class Strikes:
     def links_detached(self, _trial):
         self.stand_in.ask("POST", "/detach", {"entity": self.end.name})
 
-    def throttled(self, _trial):
+    def throttled(self, trial):
         self.fault("throttle", count=5, retry_after=1)
+        trial.wait("the first refusal", lambda: not self.waiting() or self.waiting()[0]["count"] < 5)
+        time.sleep(self.end.busy_seconds)
 
     def broken(self, _trial):
         self.fault("error", count=3)

@@ -10,8 +10,10 @@ import uuid
 import pika
 import pytest
 import redis
+from azure.servicebus import ServiceBusClient
 from crash.bridge import Bridge
 from crash.servers import free_port
+from crash.service_bus import StandIn
 
 SECONDS = 15  # how long a witness waits for what must come
 
@@ -115,6 +117,34 @@ def take(channel):
         raise AssertionError(f"nothing came to {queue} within {SECONDS} s")
 
     return next_of
+
+
+@pytest.fixture
+def bus():
+    """The stand-in for Service Bus."""
+    return StandIn.shared()
+
+
+@pytest.fixture
+def entity(bus, name):
+    """Creates a queue or topic of this test's own in it and answers its name."""
+    made = []
+
+    def create(**settings):
+        made.append(f"{name}.{len(made)}")
+        bus.create(made[-1], **settings)
+        return made[-1]
+
+    yield create
+    for one in made:
+        bus.delete(one)
+
+
+@pytest.fixture
+def client(bus):
+    """Microsoft's Python client for Service Bus."""
+    with ServiceBusClient.from_connection_string(bus.connection_string, retry_total=1) as client:
+        yield client
 
 
 class Subscriber:

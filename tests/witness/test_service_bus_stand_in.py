@@ -8,57 +8,17 @@ import urllib.request
 from datetime import datetime, timedelta, timezone
 
 import pytest
-from azure.core.credentials import AzureSasCredential
+from azure.core.credentials import AccessToken
 from azure.servicebus import NEXT_AVAILABLE_SESSION, ServiceBusClient, ServiceBusMessage, ServiceBusReceiveMode, ServiceBusSubQueue
 from azure.servicebus import exceptions as refused
-from crash.service_bus import StandIn
+from witness.azure_client import WAIT, receive, text
 
-WAIT = 10  # seconds until a message that must come has come
 SILENCE = 1  # seconds in which nothing must come
-
-
-@pytest.fixture
-def bus():
-    return StandIn.shared()
-
-
-@pytest.fixture
-def entity(bus, name):
-    """Creates an entity of this test's own and answers its name."""
-    made = []
-
-    def create(**settings):
-        made.append(f"{name}.{len(made)}")
-        bus.create(made[-1], **settings)
-        return made[-1]
-
-    yield create
-    for one in made:
-        bus.delete(one)
-
-
-@pytest.fixture
-def client(bus):
-    with ServiceBusClient.from_connection_string(bus.connection_string, retry_total=1) as client:
-        yield client
 
 
 def send(client, queue, *messages):
     with client.get_queue_sender(queue) as sender:
         sender.send_messages(list(messages))
-
-
-def receive(receiver, count):
-    """Exactly so many messages, in the order in which they came."""
-    got, end = [], time.monotonic() + WAIT
-    while len(got) < count and time.monotonic() < end:
-        got.extend(receiver.receive_messages(max_message_count=count - len(got), max_wait_time=1))
-    assert len(got) == count
-    return got
-
-
-def text(message):
-    return b"".join(message.body).decode()
 
 
 def post(bus, queue, body, authorization, **headers):
@@ -314,12 +274,35 @@ def test_rest_refuses_what_azure_documents_that_it_refuses(bus, entity):
 def test_a_signature_given_by_the_application_is_enough(bus, entity):
     queue = entity()
     address = bus.info["amqp"].removeprefix("amqp://")
-    credential = AzureSasCredential(bus.signature(f"sb://{address}/{queue}"))
+    signature = bus.signature(f"sb://{address}/{queue}")
     # The client has no other way to be told of a port and of no encryption than a connection string.
-    token = f"Endpoint=sb://{address};SharedAccessSignature={credential.signature};UseDevelopmentEmulator=true"
+    token = f"Endpoint=sb://{address};SharedAccessSignature={signature};UseDevelopmentEmulator=true"
     with ServiceBusClient.from_connection_string(token) as client:
         send(client, queue, ServiceBusMessage("x"))
     assert bus.counts(queue)["active"] == 1
+
+
+class Bearer:
+    """A credential of Entra ID, as far as the client is concerned."""
+
+    def __init__(self, token):
+        self.token = token
+
+    def get_token(self, *_scopes, **_):
+        return AccessToken(self.token, int(time.time()) + 3600)
+
+
+def test_a_bearer_token_is_good_until_it_is_revoked(bus, entity):
+    queue = entity()
+    token, address = f"token-{queue}", bus.info["amqp"].removeprefix("amqp://")
+    bus.ask("POST", "/tokens", {"token": token, "entity": queue})
+    with ServiceBusClient(address, Bearer(token), use_tls=False, retry_total=0) as client:
+        send(client, queue, ServiceBusMessage("x"))
+    bus.ask("DELETE", "/tokens", {"token": token})
+    with pytest.raises(refused.ServiceBusAuthenticationError):
+        with ServiceBusClient(address, Bearer(token), use_tls=False, retry_total=0) as client:
+            send(client, queue, ServiceBusMessage("y"))
+    assert bus.counts(queue)["accepted"] == 1
 
 
 def test_the_client_for_node_gets_along_with_it_too(bus, entity, node):
