@@ -1,14 +1,13 @@
 //! What an answer means (docs/guarantees.md, "What counts as a try"; Standard Webhooks 1.0, "Delivery success and failure").
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
-use hyper::{HeaderMap, StatusCode, header::RETRY_AFTER};
-use jiff::fmt::rfc2822::DateTimeParser;
+use hyper::{HeaderMap, StatusCode};
 
-use crate::outcome::{Outcome, Proof, Reason, Refusal};
-
-/// A server may ask for this much patience and no more.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(300);
+use crate::{
+    broker::retry_after::retry_after,
+    outcome::{Outcome, Proof, Reason, Refusal},
+};
 
 /// So much of an answer is quoted.
 pub(super) const QUOTED_BYTES_MAX: usize = 200;
@@ -33,20 +32,6 @@ pub(super) fn outcome(status: StatusCode, headers: &HeaderMap, said: &[u8], now:
     Outcome::Refused(Refusal::new(reason, detail))
 }
 
-/// `Retry-After`: seconds, or a date (RFC 9110, 10.2.3).
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    let wait = if text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than a number has are more patience than there is.
-        Duration::from_secs(text.parse().unwrap_or(u64::MAX))
-    } else {
-        let date = DateTimeParser::new().parse_timestamp(text).ok()?;
-        SystemTime::from(date).duration_since(now).unwrap_or_default()
-    };
-    // None is the usual pause, which is never a hot loop.
-    Some(wait.min(RETRY_AFTER_MAX)).filter(|wait| !wait.is_zero())
-}
-
 /// `answered 500 Internal Server Error: the body's first line`.
 fn quoted(status: StatusCode, said: &[u8]) -> String {
     let text = String::from_utf8_lossy(&said[..said.len().min(QUOTED_BYTES_MAX)]);
@@ -60,17 +45,12 @@ fn quoted(status: StatusCode, said: &[u8]) -> String {
 mod tests {
     use super::*;
 
-    fn judged(status: u16, retry_after: Option<&str>) -> Outcome {
-        let mut headers = HeaderMap::new();
-        if let Some(text) = retry_after {
-            headers.insert(RETRY_AFTER, text.parse().unwrap());
-        }
-        let now = SystemTime::from("2015-10-21T07:27:30Z".parse::<jiff::Timestamp>().unwrap());
-        outcome(StatusCode::from_u16(status).unwrap(), &headers, b"", now)
+    fn judged(status: u16) -> Outcome {
+        outcome(StatusCode::from_u16(status).unwrap(), &HeaderMap::new(), b"", SystemTime::now())
     }
 
     fn reason(status: u16) -> Option<Reason> {
-        match judged(status, None) {
+        match judged(status) {
             Outcome::Delivered(_) => None,
             Outcome::Throttled { after: None, .. } => Some(Reason::Throttled),
             Outcome::Refused(refusal) => Some(refusal.reason),
@@ -107,23 +87,6 @@ mod tests {
             for status in statuses {
                 assert_eq!(reason(status), due, "{status}");
             }
-        }
-    }
-
-    #[test]
-    fn patience_is_read_in_seconds_and_as_a_date_and_has_an_end() {
-        let after = |text| match judged(503, Some(text)) {
-            Outcome::Throttled { after, .. } => after,
-            other => panic!("{other:?}"),
-        };
-        let seconds = |seconds| Some(Duration::from_secs(seconds));
-        assert_eq!(after("7"), seconds(7));
-        assert_eq!(after("Wed, 21 Oct 2015 07:28:00 GMT"), seconds(30));
-        assert_eq!(after("86400"), seconds(300));
-        assert_eq!(after("99999999999999999999999999"), seconds(300));
-        assert_eq!(after("Sun, 21 Oct 2035 07:28:00 GMT"), seconds(300));
-        for none in ["0", "Tue, 21 Oct 2014 07:28:00 GMT", "soon", "-1", "1.5"] {
-            assert_eq!(after(none), None, "{none}");
         }
     }
 
