@@ -38,6 +38,11 @@ impl Bearer {
         Some(Self::new(broker, issuer))
     }
 
+    /// Reads `entra` alone, for what takes no other tokens; `None` where it is not written, or after a fault.
+    pub(in crate::broker) fn read_entra(broker: &str, node: &Node, scope: &str, faults: &mut Problems) -> Option<Self> {
+        read_entra(node.child("entra")?, Some(scope), faults).map(|issuer| Self::new(broker, issuer))
+    }
+
     /// Whether a block says anything of tokens.
     pub(in crate::broker) fn is_written(node: &Node) -> bool {
         ["token", "token_file", "oauth", "entra"].iter().any(|key| node.peek(key).is_some())
