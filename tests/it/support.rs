@@ -32,7 +32,9 @@ pub(crate) fn node(yaml: &str) -> Node {
 /// A broker from its URL or its long form.
 pub(crate) fn broker(kind: &Kind, yaml: &str) -> Arc<dyn Broker> {
     let mut faults = Problems::default();
-    let broker = (kind.read)("there", &node(yaml), &mut faults);
+    // Where it stands says which of its keys are secrets.
+    let settings = node(yaml).moved_to(&format!("brokers.there.{}", kind.name));
+    let broker = (kind.read)("there", &settings, &mut faults);
     assert!(faults.is_ok(), "{faults:?}");
     broker.expect("a broker")
 }
