@@ -32,7 +32,9 @@ mod kind;
 mod lines;
 mod plain;
 pub mod redis;
+mod retry_after;
 pub mod schedule;
+pub mod service_bus;
 pub mod standard_webhooks;
 pub mod stdio;
 mod tls;
@@ -46,6 +48,7 @@ pub static KINDS: &[&Kind] = &[
     &http_server::KIND,
     &kafka::KIND,
     &redis::KIND,
+    &service_bus::KIND,
     &hub::KIND,
     &stdio::KIND,
     &file::KIND,

@@ -9,6 +9,7 @@ mod http_server;
 mod identity;
 mod library;
 mod redis;
+mod service_bus;
 mod support;
 mod tidy;
 mod webhook;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Kinds of the grammar that this version does not have, with the schemes of their URLs.
-const LATER: &[(&str, &[&str])] = &[("service_bus", &["servicebus", "sb"]), ("outbox", &["postgres", "postgresql"])];
+const LATER: &[(&str, &[&str])] = &[("outbox", &["postgres", "postgresql"])];
 
 /// One entry of `brokers`.
 #[derive(Debug)]

@@ -42,7 +42,7 @@ pub(super) fn read<'a>(
         Value::Str(text) => {
             let place = brokers.short(node, text, faults);
             let place = place.map(|place| (place.name, place.broker, Some(place.written)));
-            common(&settings, faults);
+            common(&settings);
             place?
         }
         Value::Map(entries) if !entries.is_empty() && node.looks_like_template() => {
@@ -53,7 +53,7 @@ pub(super) fn read<'a>(
         }
         Value::Map(_) => {
             let broker = brokers.long(&settings, faults);
-            common(&settings, faults);
+            common(&settings);
             let (name, broker) = broker?;
             (name, broker, None)
         }
@@ -99,13 +99,10 @@ impl Destination<'_> {
 }
 
 /// Keys that are compiled later, or not at all yet: asked for here, so that `finish` knows them.
-fn common(settings: &Node, faults: &mut Problems) {
+fn common(settings: &Node) {
     for key in ["name", "match", "when", "envelope", "allow", "key", "headers"] {
         let _ = settings.child(key);
     }
-    settings.later("session_id", "Service Bus", faults);
-    settings.later("scheduled_at", "Service Bus", faults);
-    settings.later("properties", "Service Bus", faults);
 }
 
 /// A destination's own keys over `defaults`; each keeps its place.

@@ -101,9 +101,22 @@ pub(super) fn event(node: &Node, faults: &mut Problems) -> EventRules {
     rules
 }
 
-/// Reads `headers:` of a destination: a template for each name.
-pub(super) fn header_templates(owner: &Node, faults: &mut Problems) -> Vec<(Arc<str>, Template)> {
-    let Some(node) = owner.child("headers") else { return Vec::new() };
+/// Reads `headers:` of a destination: a template for each name. Service Bus calls them `properties`, too.
+pub(super) fn header_templates(owner: &Node, kind: &str, faults: &mut Problems) -> Vec<(Arc<str>, Template)> {
+    let mut headers = templates_by_name(owner, "headers", faults);
+    if kind == "service_bus" {
+        let properties = templates_by_name(owner, "properties", faults);
+        if let Some((name, _)) = properties.iter().find(|(name, _)| headers.iter().any(|(other, _)| other == name)) {
+            let at = owner.peek("properties").unwrap_or(owner).at();
+            faults.fault(at, format!("`{name}` stands in `headers` and in `properties`, which are the same here"));
+        }
+        headers.extend(properties);
+    }
+    headers
+}
+
+fn templates_by_name(owner: &Node, key: &'static str, faults: &mut Problems) -> Vec<(Arc<str>, Template)> {
+    let Some(node) = owner.child(key) else { return Vec::new() };
     if !node.is_map() {
         return node.expected("a map of header names and templates", None, faults).unwrap_or_default();
     }

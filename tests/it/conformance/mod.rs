@@ -20,6 +20,7 @@ mod http_server;
 mod hub;
 mod publishers;
 mod redis;
+mod service_bus;
 mod sources;
 mod webhook;
 
@@ -33,6 +34,7 @@ macro_rules! for_every_kind {
         $suite!(http_server, crate::conformance::http_server::Posting);
         $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(redis, crate::conformance::redis::Redis);
+        $suite!(service_bus, crate::conformance::service_bus::Https);
         $suite!(webhook, crate::conformance::webhook::Server);
         $suite!(file, crate::conformance::file::Directory);
     };

@@ -1,0 +1,103 @@
+//! Azure Service Bus: queues and topics, published to over HTTPS or AMQP 1.0, consumed over AMQP.
+//!
+//! ```text
+//!   settings    what is configured          connection_string   what Azure's portal shows          schema      for editors
+//!   credential  who we are                  sas                 a signed word with an end          entity      names of queues and topics
+//!   target      where to publish            properties          what travels beside a body         probe       what `check --connect` asks
+//!   publisher   one link, over either transport
+//!   https       one link over HTTPS: batches as JSON, on Microsoft's own client crate
+//! ```
+//!
+//! The crate `azure_messaging_servicebus` writes the requests and this folder does the rest: it knows no timeout, no `Retry-After`, no
+//! other host than the public cloud's and no token but its own, and throws the text of an error away.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
+use crate::written::{Node, Problems};
+
+mod connection_string;
+mod credential;
+mod entity;
+mod https;
+mod probe;
+mod properties;
+mod publisher;
+mod sas;
+mod schema;
+mod settings;
+mod target;
+
+use settings::Settings;
+
+/// The kind.
+pub static KIND: Kind = Kind {
+    name: "service_bus",
+    schemes: &["servicebus", "sb"],
+    given: None,
+    promises: Promises {
+        source: false,
+        publisher: true,
+        redelivers: true,
+        ordered: true,
+        headers: true,
+        network: true,
+        places: true,
+        // The Standard tier takes 256 KB with all properties; Premium takes more.
+        message_bytes_max: 192 << 10,
+    },
+    schema: schema::of,
+    read,
+};
+
+/// A configured namespace.
+#[derive(Debug)]
+struct ServiceBus {
+    name: Arc<str>,
+    settings: Arc<Settings>,
+}
+
+fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
+    let settings = Settings::read(name, node, faults)?;
+    Some(Arc::new(ServiceBus { name: name.into(), settings: Arc::new(settings) }))
+}
+
+#[async_trait]
+impl Broker for ServiceBus {
+    fn kind(&self) -> &'static Kind {
+        &KIND
+    }
+
+    fn display(&self) -> String {
+        self.settings.display()
+    }
+
+    fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
+        for key in ["queue", "topic", "subscription"] {
+            let _ = written.child(key);
+        }
+        faults.fault(written.at(), "reading from Service Bus is not built yet");
+        None
+    }
+
+    fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
+        target::read(&self.name, &self.settings, written, faults)
+    }
+
+    async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        publisher::open(&self.settings, key, house).await
+    }
+
+    fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
+        Err(format!(
+            "whoever receives from `{}` takes the message from its readers: add a subscription to the topic and read that",
+            target.address.text
+        ))
+    }
+
+    async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
+        probe::ask(&self.name, &self.settings, what, house).await
+    }
+}
