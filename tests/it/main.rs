@@ -7,6 +7,7 @@ mod conformance;
 mod gateway;
 mod http_server;
 mod identity;
+mod kafka;
 mod library;
 mod redis;
 mod service_bus;

@@ -10,6 +10,9 @@ use crate::{
     outcome::{LinkDown, Reason},
 };
 
+/// In an error that says nothing else of it: OpenSSL's own, and the state in which a connection was lost.
+const TLS_WORDS: [&str; 2] = ["SSL routines", "in state SSL_HANDSHAKE"];
+
 /// A classified error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -36,7 +39,10 @@ impl Fault {
         let code = error.rdkafka_error_code();
         let detail = if words.is_empty() { error.to_string() } else { words.to_owned() };
         let is_sum = code == Some(Code::AllBrokersDown);
-        Self { reason: code.map_or(Reason::Link, of_code), detail, is_sum }
+        let reason = code.map_or(Reason::Link, of_code);
+        // What the other side says of a handshake comes as a lost connection, with these words in it.
+        let is_handshake = reason == Reason::Link && TLS_WORDS.iter().any(|words| detail.contains(words));
+        Self { reason: if is_handshake { Reason::Tls } else { reason }, detail, is_sum }
     }
 
     /// The same, when no other broker is reached either.

@@ -1,0 +1,3 @@
+//! Against real Kafkas.
+
+mod secure;
