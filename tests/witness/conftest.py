@@ -26,6 +26,14 @@ brokers:
 """
 
 
+BUS_BROKERS = """\
+name: witness
+brokers:
+  mq: {amqp}
+  bus: {bus}
+"""
+
+
 @pytest.fixture
 def name():
     """Unique, so that what an earlier test left cannot be taken for this one's."""
@@ -138,6 +146,17 @@ def entity(bus, name):
     yield create
     for one in made:
         bus.delete(one)
+
+
+@pytest.fixture
+def between(bridge_alone, bus):
+    """A bridge between the RabbitMQ of the tests and the stand-in."""
+
+    def start(configuration, transport=None):
+        head = BUS_BROKERS.format(amqp=os.environ["RIALTO_TEST_AMQP_URL"], bus=bus.broker(transport))
+        return bridge_alone(head + configuration)
+
+    return start
 
 
 @pytest.fixture
