@@ -299,7 +299,9 @@ class Replies {
     const cbs = this.address === CBS
     const properties = { [cbs ? 'status-code' : 'statusCode']: types.wrap_int(status), [cbs ? 'status-description' : 'statusDescription']: description ?? '' }
     if (condition !== undefined && !cbs) properties.errorCondition = types.wrap_symbol(condition)
-    sender.send({ correlation_id: request.message_id, application_properties: properties, body: body ?? null })
+    const delivery = sender.send({ correlation_id: request.message_id, application_properties: properties, body: body ?? null })
+    // Some clients never settle an answer. Left open, the first of them would hold up the session's list of deliveries for ever.
+    setImmediate(() => Object.assign(delivery, { settled: true, remote_settled: true }))
   }
 
   // The link of the same pair on which answers go out.
