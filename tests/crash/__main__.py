@@ -66,9 +66,11 @@ CAMPAIGNS = {
         "stream-killed",
         "queue-killed",
         "queue-topic-killed",
+        "queue-bus-killed",
         "stream-terminated",
         "queue-terminated",
         "queue-topic-terminated",
+        "queue-bus-terminated",
     ],
     "faults": [
         "stream-connections-closed",
@@ -81,6 +83,7 @@ CAMPAIGNS = {
         "source-deleted",
         "memory-alarm",
         "consumer-timeout",
+        "bus-struck",
     ],
     "teeth": ["early-ack"],
 }
