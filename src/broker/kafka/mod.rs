@@ -6,6 +6,7 @@
 //!   target     where to publish            publisher  one link: an idempotent producer
 //!   ledger     who has been answered       record     a message as a record             prefix   ids of a schema registry
 //!   topics     those that are missing      probe      what `check --connect` asks      token    what OAUTHBEARER logs in by
+//!   letter     dead letters in the words of others
 //! ```
 //!
 //! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
@@ -21,6 +22,8 @@ use crate::written::{Node, Problems};
 mod client;
 mod fault;
 mod ledger;
+mod letter;
+mod prefix;
 mod probe;
 mod publisher;
 mod record;

@@ -200,9 +200,16 @@ impl Link {
     }
 
     /// Hands one message over; waits while the client's queue is full.
-    async fn produce(&self, outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64) -> Result<(), LinkDown> {
+    async fn produce(&self, outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -> Result<(), LinkDown> {
         loop {
-            let error = match self.producer.send(record::of(outgoing, slot, now_ms)) {
+            let record = match record::of(outgoing, slot, now_ms, value) {
+                Ok(record) => record,
+                Err(refusal) => {
+                    self.post.ledger.note(slot, Outcome::Refused(refusal));
+                    return Ok(());
+                }
+            };
+            let error = match self.producer.send(record) {
                 Ok(()) => return Ok(()),
                 Err((error, _)) => error,
             };
@@ -240,11 +247,12 @@ impl Publisher for Link {
         let refused = self.look_up(batch).await?;
         let (number, answered) = self.post.ledger.open(batch.len())?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
+        let mut value = Vec::new();
         for (place, outgoing) in batch.iter().enumerate() {
             let slot = Ledger::slot(number, place);
             match refused.iter().find(|(topic, _)| *topic == outgoing.address) {
                 Some((_, refusal)) => self.post.ledger.note(slot, Outcome::Refused(refusal.clone())),
-                None => self.produce(outgoing, slot, now_ms).await?,
+                None => self.produce(outgoing, slot, now_ms, &mut value).await?,
             }
         }
         if let Some(last) = batch.last().filter(|last| last.address != self.topic) {

@@ -11,10 +11,16 @@ use rdkafka::{
     producer::BaseRecord,
 };
 
-use super::ledger::Slot;
+use super::{
+    ledger::Slot,
+    letter,
+    prefix::{self, Prefix},
+    target::Options,
+};
 use crate::{
     broker::Outgoing,
     envelope::{HeaderValue, Property},
+    outcome::{Reason, Refusal},
 };
 
 /// Header of the identity that every copy keeps.
@@ -37,23 +43,51 @@ pub(super) const TOMBSTONE: &str = "tombstone";
 /// A clock that is further ahead of ours than this is wrong: a broker refuses what comes from the future.
 const AHEAD_MAX_MS: i64 = 60_000;
 
-/// The record of a message. `now_ms` is the wall clock.
-pub(super) fn of<'a>(outgoing: &'a Outgoing<'a>, slot: Slot, now_ms: i64) -> BaseRecord<'a, [u8], [u8], usize> {
-    BaseRecord {
+/// The record of a message. `now_ms` is the wall clock; `value` is room for a value that is not the body itself. The error is for a
+/// message that no further try can mend.
+pub(super) fn of<'a>(
+    outgoing: &'a Outgoing<'a>,
+    slot: Slot,
+    now_ms: i64,
+    value: &'a mut Vec<u8>,
+) -> Result<BaseRecord<'a, [u8], [u8], usize>, Refusal> {
+    let options =
+        Options::of(outgoing.target).ok_or_else(|| Refusal::new(Reason::Final, "this target is not of the kind `kafka`"))?;
+    let is_gone = is_tombstone(outgoing);
+    let prefix = if is_gone { None } else { prefix(outgoing, options) };
+    if let Some((prefix, id)) = prefix {
+        prefix.value(outgoing, id, value)?;
+    }
+    let payload = if is_gone {
+        None
+    } else if prefix.is_some() {
+        Some(value.as_slice())
+    } else {
+        Some(outgoing.body)
+    };
+    Ok(BaseRecord {
         topic: outgoing.address,
         partition: None,
-        payload: value(outgoing),
+        payload,
         key: Some(outgoing.key.as_bytes()).filter(|key| !key.is_empty()),
         timestamp: time(outgoing, now_ms),
-        headers: Some(headers(outgoing)),
+        headers: Some(headers(outgoing, options, prefix.is_some())),
         delivery_opaque: slot.to_word(),
-    }
+    })
 }
 
 /// A tombstone stays one where its payload leaves as it came; inside an envelope it is the payload `null`.
-fn value<'a>(outgoing: &Outgoing<'a>) -> Option<&'a [u8]> {
-    let gone = outgoing.body == b"null" && outgoing.message.raw().carrier.word(TOMBSTONE).is_some();
-    if gone { None } else { Some(outgoing.body) }
+fn is_tombstone(outgoing: &Outgoing<'_>) -> bool {
+    outgoing.body == b"null" && outgoing.message.raw().carrier.word(TOMBSTONE).is_some()
+}
+
+/// The schema's prefix and what the destination says of its id. A dead letter has the one that its message came with.
+fn prefix<'a>(outgoing: &Outgoing<'a>, options: &Options) -> Option<(Prefix, Option<&'a str>)> {
+    match options.prefix {
+        Some(prefix) => Some((prefix, options.schema_id.and_then(|index| *outgoing.fields.get(index)?))),
+        None if letter::is_dead(outgoing) => Prefix::of_origin(outgoing).map(|prefix| (prefix, None)),
+        None => None,
+    }
 }
 
 /// The message's own time, so that who reads by time finds it where it happened; a broker's retention counts from it. One that
@@ -62,7 +96,7 @@ fn time(outgoing: &Outgoing<'_>, now_ms: i64) -> Option<i64> {
     outgoing.message.time_ms().filter(|time| (1..=now_ms.saturating_add(AHEAD_MAX_MS)).contains(time))
 }
 
-fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
+fn headers(outgoing: &Outgoing<'_>, options: &Options, prefixed: bool) -> OwnedHeaders {
     let message = outgoing.message;
     let carrier = &*message.raw().carrier;
     let mut headers = Headers(Some(OwnedHeaders::new_with_capacity(HEADERS.len() + outgoing.headers.len())));
@@ -76,7 +110,11 @@ fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
     if let Some(correlation) = correlation {
         headers.push(CORRELATION, correlation.as_bytes());
     }
-    let said = |name: &str| HEADERS.contains(&name) || outgoing.headers.iter().any(|(own, _)| *own == name);
+    let said = |name: &str| {
+        let anew = HEADERS.contains(&name) || outgoing.headers.iter().any(|(own, _)| *own == name);
+        // The value itself says it again.
+        anew || prefixed && name == prefix::ID
+    };
     let mut traced = [false; 2];
     message.headers(&mut |name, value| {
         if let Some(at) = TRACE.iter().position(|trace| *trace == name) {
@@ -95,6 +133,7 @@ fn headers(outgoing: &Outgoing<'_>) -> OwnedHeaders {
     for (name, value) in outgoing.headers.iter().filter(|(name, _)| !HEADERS.contains(name)) {
         headers.push(name, value.as_bytes());
     }
+    options.style.push(outgoing, |name, value| headers.push(name, value));
     headers.0.unwrap_or_default()
 }
 

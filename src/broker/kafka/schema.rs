@@ -91,4 +91,13 @@ struct KafkaSource {}
 struct KafkaDestination {
     /// Template of the topic's name.
     topic: String,
+    /// What a schema registry's clients expect in front of a value: `confluent`, also Apicurio's from 3 on (a zero and four bytes), or
+    /// `apicurio` before (a zero and eight bytes).
+    #[schemars(extend("enum" = ["confluent", "apicurio"]))]
+    schema_prefix: Option<String>,
+    /// Template of the schema's id there; else the one that the message came with.
+    schema_id: Option<String>,
+    /// Of a dead letter: beside Rialto's own the headers of Kafka Connect or of Spring.
+    #[schemars(extend("enum" = ["rialto", "connect", "spring"], "default" = "rialto"))]
+    headers: Option<String>,
 }

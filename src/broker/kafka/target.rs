@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ledger::BATCH_MAX;
+use super::{ledger::BATCH_MAX, letter::Style, prefix::Prefix};
 use crate::{
-    broker::{AddressRule, InFlight, LinkKey, Target, TemplateText},
+    broker::{AddressRule, Field, InFlight, LinkKey, Target, TemplateText},
     written::{Node, Problems, Span},
 };
 
@@ -19,6 +19,24 @@ const IN_FLIGHT: InFlight = InFlight { batches: 1_000, messages: 10_000, batch_m
 
 const _: () = assert!(IN_FLIGHT.batch_messages <= BATCH_MAX);
 
+/// What a target's options are downcast to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Options {
+    /// What stands in front of a value.
+    pub(super) prefix: Option<Prefix>,
+    /// Index into [`Target::fields`] of `schema_id`.
+    pub(super) schema_id: Option<usize>,
+    /// How a dead letter says why.
+    pub(super) style: Style,
+}
+
+impl Options {
+    /// The options of a target of this kind.
+    pub(super) fn of(target: &Target) -> Option<&Self> {
+        target.options.downcast_ref()
+    }
+}
+
 /// A destination's own keys, or the short form's text: a topic.
 pub(super) fn read(broker: &Arc<str>, node: &Node, faults: &mut Problems) -> Option<Target> {
     if let Some(text) = node.text() {
@@ -30,7 +48,24 @@ pub(super) fn read(broker: &Arc<str>, node: &Node, faults: &mut Problems) -> Opt
         }
         return None;
     };
-    named(broker, &topic, node.child("topic").map_or(node.at(), Node::at), faults)
+    let target = named(broker, &topic, node.child("topic").map_or(node.at(), Node::at), faults);
+    let prefix = Prefix::read(node, faults);
+    let schema_id = node.opt::<String>("schema_id", faults);
+    let style = Style::read(node, faults);
+    let mut target = target?;
+    if let Some(text) = schema_id {
+        let at = node.child("schema_id").map_or(node.at(), Node::at);
+        if prefix.is_none() {
+            faults.fault(at, "`schema_id` stands in a `schema_prefix`").hint("write `schema_prefix: confluent` beside it");
+        }
+        if !text.contains(['{', '}']) && text.trim().parse::<u64>().is_err() {
+            faults.fault(at, format!("`schema_id` is `{text}`, where a whole number is wanted"));
+        }
+        target.fields.push(Field { name: "schema_id", text: TemplateText { text, at: at.clone() }, rule: None });
+    }
+    let schema_id = (!target.fields.is_empty()).then_some(0);
+    target.options = Arc::new(Options { prefix, schema_id, style });
+    Some(target)
 }
 
 fn named(broker: &Arc<str>, topic: &str, at: &Span, faults: &mut Problems) -> Option<Target> {
@@ -44,7 +79,7 @@ fn named(broker: &Arc<str>, topic: &str, at: &Span, faults: &mut Problems) -> Op
         address: TemplateText { text: topic.to_owned(), at: at.clone() },
         rule: TOPIC,
         fields: Vec::new(),
-        options: Arc::new(()),
+        options: Arc::new(Options::default()),
         in_flight: IN_FLIGHT,
     })
 }
