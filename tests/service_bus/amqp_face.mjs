@@ -1,16 +1,16 @@
-// The AMQP face: connections, `$cbs`, and who may attach to what. What moves on a link is in inlet.mjs and outlet.mjs.
+// The AMQP face: connections, tokens, and who may attach to what. What moves on a link is in inlet.mjs, outlet.mjs and replies.mjs.
 
 import { createServer as createPlain } from 'node:net'
 import { createServer as createSecure } from 'node:tls'
 import { missingClaim, resourcePath } from './access.mjs'
-import { decode, rhea, types } from './amqp_library.mjs'
+import { rhea } from './amqp_library.mjs'
 import { covers } from './faults.mjs'
 import { Inlet } from './inlet.mjs'
 import { Management } from './management.mjs'
 import { Outlet } from './outlet.mjs'
+import { CBS, Replies } from './replies.mjs'
 import { Refusal, notAllowed, unauthorized } from './refusal.mjs'
 
-const CBS = '$cbs'
 const MANAGEMENT = '/$management'
 const SAS_TYPES = new Set(['servicebus.windows.net:sastoken', 'sastoken'])
 const TOKEN_TYPES = new Set([...SAS_TYPES, 'jwt', 'servicebus.windows.net:jwt'])
@@ -38,7 +38,7 @@ export class AmqpFace {
         receiver_options: { autoaccept: false, credit_window: 1000 },
         sender_options: { treat_modified_as_released: false },
       })
-      connection.stand_in = { grants: new Map(), policy: undefined }
+      connection.stand_in = { grants: new Map() }
       this.connections.add(connection)
       socket.on('close', () => this.#closed(connection))
       connection.accept(socket)
@@ -270,48 +270,4 @@ const fieldsOf = (terminus) => {
     if (terminus[name] !== undefined && terminus[name] !== null) fields[name] = terminus[name]
   }
   return fields
-}
-
-/** One link of a request-response pair: requests come in on the one, answers go out on the other. */
-class Replies {
-  constructor(face, link, address, handle) {
-    Object.assign(this, { face, link, address, handle })
-  }
-
-  message({ message, delivery }) {
-    delivery.update(true, rhea.message.accepted().described())
-    const request = decode(message)
-    let answer
-    try {
-      answer = this.handle(request)
-    } catch (error) {
-      if (!(error instanceof Refusal)) console.error(error)
-      answer = { status: error.status ?? 500, description: error.message, condition: error.condition ?? 'amqp:internal-error' }
-    }
-    const late = this.face.faults.spend('delay', 'amqp', this.address)
-    if (late) setTimeout(() => this.#reply(request, answer), late.milliseconds)
-    else this.#reply(request, answer)
-  }
-
-  #reply(request, { status, description, condition, body }) {
-    const sender = this.#outlet(request.reply_to)
-    if (sender === undefined) return
-    const cbs = this.address === CBS
-    const properties = { [cbs ? 'status-code' : 'statusCode']: types.wrap_int(status), [cbs ? 'status-description' : 'statusDescription']: description ?? '' }
-    if (condition !== undefined && !cbs) properties.errorCondition = types.wrap_symbol(condition)
-    const delivery = sender.send({ correlation_id: request.message_id, application_properties: properties, body: body ?? null })
-    // Some clients never settle an answer. Left open, the first of them would hold up the session's list of deliveries for ever.
-    setImmediate(() => Object.assign(delivery, { settled: true, remote_settled: true }))
-  }
-
-  // The link of the same pair on which answers go out.
-  #outlet(replyTo) {
-    const pair = (link) => link.stand_in instanceof Replies && link.stand_in.address === this.address && link.is_open()
-    return (
-      this.link.session.find_sender((link) => pair(link) && link.target?.address === replyTo) ??
-      this.link.connection.find_sender((link) => pair(link) && link.target?.address === replyTo) ??
-      this.link.session.find_sender(pair) ??
-      this.link.connection.find_sender(pair)
-    )
-  }
 }
