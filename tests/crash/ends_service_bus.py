@@ -62,6 +62,8 @@ class Destination:
 class Source:
     """A queue with its own dead letters."""
 
+    repeats_max = WINDOW
+
     def __init__(self, stand_in, name):
         self.stand_in = stand_in
         self.queue = f"crash.{name}"

@@ -11,6 +11,7 @@ from kafka.errors import KafkaError, UnknownTopicOrPartitionError
 from . import record
 
 PARTITIONS = 3
+RECONNECT = {"reconnect_backoff_max_ms": 500}  # so that a client of the test is not what is waited for
 PATIENCE_SECONDS = 60  # how long a question is asked again of a broker that a fault has stopped
 
 
@@ -29,7 +30,7 @@ class Cluster:
     def client(self, kind, **settings):
         """The client of this kind, opened where there is none."""
         if kind not in self.clients:
-            self.clients[kind] = kind(bootstrap_servers=self.address, **settings)
+            self.clients[kind] = kind(bootstrap_servers=self.address, **RECONNECT, **settings)
         return self.clients[kind]
 
     def ask(self, question):

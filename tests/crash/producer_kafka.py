@@ -19,7 +19,7 @@ from kafka import KafkaProducer
 from kafka.errors import KafkaError
 
 from . import record
-from .kafka_cluster import Cluster
+from .kafka_cluster import RECONNECT, Cluster
 
 BATCH = 300
 
@@ -34,7 +34,12 @@ class Producer:
         self.places = ((key, seq) for seq in itertools.count(1) for key in keys)
         self.cluster = Cluster(options.servers)
         self.client = KafkaProducer(
-            bootstrap_servers=options.servers, acks="all", linger_ms=5, delivery_timeout_ms=120_000, max_block_ms=120_000
+            bootstrap_servers=options.servers,
+            acks="all",
+            linger_ms=5,
+            delivery_timeout_ms=120_000,
+            max_block_ms=120_000,
+            **RECONNECT,
         )
         self.outcomes = queue.SimpleQueue()  # from the client's thread
         self.outstanding = 0

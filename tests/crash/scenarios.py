@@ -38,7 +38,7 @@ def kills(name, directory, seed, destination, count, source=from_queue, environm
             time.sleep(trial.dice.uniform(0, 0.3))
             trial.bridge.kill()
             in_flight = trial.source.mourn(trial)
-            trial.event("kill", WINDOW, fenced=True, in_flight=in_flight, starting=starting)
+            trial.event("kill", trial.source.repeats_max, fenced=True, in_flight=in_flight, starting=starting)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()
@@ -68,7 +68,7 @@ def faults(trial, event, count, fault, ends=1):
     for _ in range(count):
         time.sleep(trial.dice.uniform(0.3, 1.0))
         trial.wait_backlog(1)
-        details = {"duplicates_max": ends * WINDOW} | (fault(trial) or {})
+        details = {"duplicates_max": ends * trial.source.repeats_max} | (fault(trial) or {})
         trial.event(event, **details)
         trial.wait_flow(event)
     return trial.finish()

@@ -13,6 +13,8 @@ from .sources import WINDOW, TopicSource
 from .trial import Trial
 
 FROZEN_SECONDS = 45
+SESSION_SECONDS = 12  # a member with a name is waited for; the bridge says ten seconds
+GUESTS = 5
 
 
 def from_topic(name):
@@ -32,13 +34,20 @@ def stream(name):
 
 
 def between_topics(name, directory, seed, event, count, strike):
-    """Both ends are topics of one Kafka of the run's own, which the strike is given."""
+    """Both ends are topics of one Kafka of the run's own, which the strike is given. The producer needs it, too: flow is waited for
+    from the first record on that there is to flow."""
+
+    def fault(trial):
+        strike(trial, server)
+        length = trial.destination.length()
+        trial.wait("something to read", lambda: trial.source.waiting() > 0 or trial.destination.length() > length)
+
     server = OwnServer("kafka", directory.with_name(f"{name}.kafka"))
     cluster = Cluster(f"127.0.0.1:{server.port}")
     try:
         source, destination = TopicSource(cluster, name), Topic(cluster, f"crash.{name}.out")
         with Trial(name, directory, source, destination, seed, **settings(count, 2)) as trial:
-            return faults(trial, event, count, lambda trial: strike(trial, server), ends=2)
+            return faults(trial, event, count, fault, ends=2)
     finally:
         cluster.close()
         server.signal(signal.SIGCONT)
@@ -67,23 +76,32 @@ def restarted(name, directory, seed, count=2):
     return between_topics(name, directory, seed, "Kafka restarted", count, restart)
 
 
-def rebalances(name, directory, seed, count=6):
-    """A second bridge, another one every time, joins the group and leaves it again: partitions go there and back under load."""
-    with Trial(name, directory, from_topic(name), stream(name), seed, **settings(count, 2)) as trial:
+def rebalances(name, directory, seed, count=2):
+    """A storm: every three seconds another bridge joins the group and leaves it again, so that partitions go there and back under
+    load. They leave in order, each having told how far it came, and so repeat nothing. What the last one had comes back when the group
+    no longer waits for its return."""
+    with Trial(name, directory, from_topic(name), stream(name), seed, **settings(count, GUESTS)) as trial:
 
-        def visit(trial):
-            guests = directory / f"guest{trial.events}"
-            guests.mkdir()
-            guest = Bridge(guests, f"instance: guest{trial.events}\n{trial.configuration()}")
-            try:
-                guest.start()
-                guest.wait_ready()
-                time.sleep(3)
-                guest.terminate()
-            finally:
-                guest.stop()
+        def storm(trial):
+            for number in range(GUESTS):
+                visit(trial, f"guest{trial.events}-{number}")
+            time.sleep(SESSION_SECONDS)
+            return {"duplicates_max": 0}
 
-        return faults(trial, "rebalanced twice", count, visit, ends=2)
+        return faults(trial, "rebalance storm", count, storm)
+
+
+def visit(trial, name):
+    """A bridge of this name is in the group for three seconds."""
+    (trial.directory / name).mkdir()
+    guest = Bridge(trial.directory / name, f"instance: {name}\n{trial.configuration()}")
+    try:
+        guest.start()
+        guest.wait_ready()
+        time.sleep(3)
+        guest.terminate()
+    finally:
+        guest.stop()
 
 
 def parked_killed(name, directory, seed, count, environment=None):
@@ -102,7 +120,7 @@ def parked_killed(name, directory, seed, count, environment=None):
             trial.bridge.kill()
             in_flight = trial.source.mourn(trial)
             destination.bind(held)
-            trial.event("kill", WINDOW, fenced=True, in_flight=in_flight)
+            trial.event("kill", trial.source.repeats_max, fenced=True, in_flight=in_flight)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()

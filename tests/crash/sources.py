@@ -2,12 +2,16 @@
 
 import time
 
+from .kafka_cluster import PARTITIONS
+
 WINDOW = 200  # messages taken and not yet settled
 UNKNOWN_TAG = "unknown delivery tag"  # what RabbitMQ logs of an acknowledgement it does not understand
 
 
 class QueueSource:
     """A RabbitMQ queue beside the queue of its dead letters."""
+
+    repeats_max = WINDOW  # what a killed bridge may send again
 
     def __init__(self, rabbitmq, name):
         self.rabbitmq = rabbitmq
@@ -50,6 +54,8 @@ class QueueSource:
 
 class TopicSource:
     """A Kafka topic of three partitions, read by a group of its own, beside the topic of its dead letters."""
+
+    repeats_max = WINDOW * PARTITIONS  # a group has one position for each partition
 
     def __init__(self, cluster, name):
         self.cluster = cluster
