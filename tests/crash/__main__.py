@@ -16,7 +16,7 @@ from pathlib import Path
 from . import scenarios, scenarios_kafka, scenarios_service_bus
 from .bridge import BridgeError
 from .scenarios_kafka import from_topic
-from .scenarios_service_bus import CUTS, LINKS, REFUSALS, by_amqp, by_amqp_strictly, by_https, from_bus
+from .scenarios_service_bus import CUTS, LINKS, REFUSALS, by_amqp, by_amqp_strictly, by_https, by_https_once, from_bus
 
 KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
@@ -46,6 +46,7 @@ SCENARIOS = {
     "kafka-rebalances": scenarios_kafka.rebalances,
     "kafka-parked-killed": partial(scenarios_kafka.parked_killed, count=PLANTED_KILLS),
     "queue-bus-killed": partial(scenarios.kills, destination=by_https, count=KILLS),
+    "queue-bus-once-killed": partial(scenarios.kills, destination=by_https_once, count=TERMS, repeats=0),
     "queue-bus-by-amqp-killed": partial(scenarios.kills, destination=by_amqp, count=KILLS),
     "bus-stream-killed": partial(scenarios.kills, source=from_bus, destination=scenarios.stream, count=KILLS),
     "queue-bus-terminated": partial(scenarios.terms, destination=by_https, count=TERMS),
@@ -70,6 +71,7 @@ CAMPAIGNS = {
         "stream-terminated",
         "queue-terminated",
         "queue-topic-terminated",
+        "queue-bus-once-killed",
         "queue-bus-terminated",
     ],
     "faults": [

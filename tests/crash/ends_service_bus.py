@@ -32,13 +32,13 @@ class Destination:
 
     more = ""
 
-    def __init__(self, stand_in, name, transport):
+    def __init__(self, stand_in, name, transport, **settings):
         self.stand_in = stand_in
         self.brokers = {"bus": stand_in.broker(transport)}
         self.busy_seconds = BUSY_SECONDS if transport == "amqp" else 0
         self.name = name
         self.to = f"{{ broker: bus, queue: {name} }}"
-        self.stand_in.create(name)
+        self.stand_in.create(name, **settings)
 
     def delete(self):
         self.stand_in.delete(self.name)
@@ -59,8 +59,22 @@ class Destination:
         return drain(self.stand_in, self.name)
 
 
+class DetectingDestination(Destination):
+    """A queue that drops a message whose id it has seen: what a bridge sends again has the id that it had."""
+
+    def __init__(self, stand_in, name, transport):
+        super().__init__(stand_in, name, transport, dedup_seconds=86_400)
+
+    def observe(self):
+        if self.stand_in.counts(self.name)["duplicates"] == 0:
+            raise RuntimeError("nothing came twice: the detection was never put to the test")
+        return super().observe()
+
+
 class Source:
     """A queue with its own dead letters."""
+
+    repeats_max = WINDOW
 
     repeats_max = WINDOW
 

@@ -24,9 +24,10 @@ def queue(name):
     return Queue(RabbitMQ.shared(), f"crash.{name}.out")
 
 
-def kills(name, directory, seed, destination, count, source=from_queue, environment=None):
+def kills(name, directory, seed, destination, count, source=from_queue, environment=None, repeats=None):
     """SIGKILL at random instants under load; one in ten while the bridge is still starting."""
-    settings = {"events_planned": count, "confirmed_min": count * 100, "repeats_wanted": environment is None}
+    wanted = environment is None and repeats != 0
+    settings = {"events_planned": count, "confirmed_min": count * 100, "repeats_wanted": wanted}
     with Trial(name, directory, source(name), destination(name), seed, environment, **settings) as trial:
         for _ in range(count):
             trial.wait_backlog(BACKLOG)
@@ -38,7 +39,8 @@ def kills(name, directory, seed, destination, count, source=from_queue, environm
             time.sleep(trial.dice.uniform(0, 0.3))
             trial.bridge.kill()
             in_flight = trial.source.mourn(trial)
-            trial.event("kill", trial.source.repeats_max, fenced=True, in_flight=in_flight, starting=starting)
+            most = trial.source.repeats_max if repeats is None else repeats
+            trial.event("kill", most, fenced=True, in_flight=in_flight, starting=starting)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()

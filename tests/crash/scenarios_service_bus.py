@@ -2,7 +2,7 @@
 
 import time
 
-from .ends_service_bus import Destination, Source
+from .ends_service_bus import Destination, DetectingDestination, Source
 from .scenarios import faults, from_queue, settings, stream
 from .service_bus import StandIn
 from .trial import Trial
@@ -14,6 +14,10 @@ def from_bus(name):
 
 def by_https(name):
     return Destination(StandIn.shared(), f"crash.{name}.out", "https")
+
+
+def by_https_once(name):
+    return DetectingDestination(StandIn.shared(), f"crash.{name}.out", "https")
 
 
 def by_amqp(name):
