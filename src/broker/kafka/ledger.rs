@@ -110,11 +110,11 @@ impl Ledger {
         self.rows().one_less(number, |_| {});
     }
 
-    /// The link has ended: whatever is not answered is unknown. The first cause stays.
-    pub(super) fn end(&self, down: LinkDown) {
+    /// The link has ended: whatever is not answered is unknown. The first cause stays; answers whether this was it.
+    pub(super) fn end(&self, down: LinkDown) -> bool {
         let mut rows = self.rows();
         if rows.down.is_some() {
-            return;
+            return false;
         }
         for mut row in std::mem::take(&mut rows.open) {
             if let Some(answer) = row.answer.take() {
@@ -123,6 +123,7 @@ impl Ledger {
             }
         }
         rows.down = Some(down);
+        true
     }
 
     /// What ended the link, if something has.
@@ -203,8 +204,8 @@ mod tests {
     fn an_ended_link_answers_everything_with_its_first_cause() {
         let ledger = Ledger::default();
         let (number, mut answered) = ledger.open(1).unwrap();
-        ledger.end(LinkDown::new(Reason::Forbidden, "first"));
-        ledger.end(LinkDown::new(Reason::Link, "second"));
+        assert!(ledger.end(LinkDown::new(Reason::Forbidden, "first")));
+        assert!(!ledger.end(LinkDown::new(Reason::Link, "second")));
         assert_eq!(answered.try_recv().unwrap().unwrap_err().detail, "first");
         ledger.note(Ledger::slot(number, 0), DELIVERED);
         ledger.handed_over(number);

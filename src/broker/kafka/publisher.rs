@@ -232,11 +232,12 @@ impl Link {
     }
 }
 
+/// What librdkafka's threads have not sent by now they throw away, and the reporting thread waits for them, not whoever drops the link: one
+/// of them may be waiting for a name to resolve. A request that still goes out meanwhile repeats what the next link sends from the oldest
+/// unanswered message on, in the same order.
 impl Drop for Link {
     fn drop(&mut self) {
-        self.post.ledger.end(LinkDown::new(Reason::Link, "the link was closed"));
-        // Waits until librdkafka's threads have let go of everything: no message leaves after this.
-        self.producer.purge(PurgeConfig::default().queue().inflight());
+        self.post.end(LinkDown::new(Reason::Link, "the link was closed"));
         self.stop.store(true, Ordering::Release);
     }
 }
@@ -330,8 +331,8 @@ impl Shared {
 
     /// Ends the link: nothing that is not on the wire goes out any more.
     fn end(&self, down: LinkDown) {
-        self.ledger.end(down);
-        if let Some(producer) = self.producer.get().and_then(Weak::upgrade) {
+        let first = self.ledger.end(down);
+        if first && let Some(producer) = self.producer.get().and_then(Weak::upgrade) {
             producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
         }
     }
