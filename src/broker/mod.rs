@@ -69,6 +69,11 @@ pub trait Broker: fmt::Debug + Send + Sync {
     /// window are part of the node that it reads.
     fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>>;
 
+    /// Messages that its sources may have taken and not settled, where they do not say (`window`).
+    fn window(&self) -> u32 {
+        1000
+    }
+
     /// Somewhere to publish, from a destination's own keys or the short form's address (a string node).
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target>;
 

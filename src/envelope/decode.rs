@@ -111,6 +111,9 @@ fn read(raw: &RawMessage, rules: &DecodeRules) -> Result<Draft, Rejection> {
     if size as u64 > rules.message_max.min(u64::from(u32::MAX)) {
         return Err(Rejection::new(Reason::Oversize, format!("{size} bytes, `message_max` is {}", rules.message_max)));
     }
+    if let Some(why) = raw.carrier.refused() {
+        return Err(undecodable(why));
+    }
     if matches!(rules.shape, Decode::Auto | Decode::CloudEvents)
         && let Some(draft) = cloud_event(raw, rules)?
     {

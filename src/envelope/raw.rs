@@ -1,6 +1,6 @@
 //! A message as its source has it: a body and, untouched, whatever travelled beside it.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{any::Any, borrow::Cow, fmt, sync::Arc};
 
 use bytes::Bytes;
 
@@ -65,7 +65,7 @@ impl<'a> HeaderValue<'a> {
 
 /// What came with a body. Each source implements it over its client library's own structure, so that nothing is converted
 /// before something asks for it.
-pub trait Carrier: fmt::Debug + Send + Sync {
+pub trait Carrier: Any + fmt::Debug + Send + Sync {
     /// A property that the transport knows by a name of its own; `None` where absent or not text.
     fn property(&self, property: Property) -> Option<Cow<'_, str>>;
 
@@ -86,6 +86,11 @@ pub trait Carrier: fmt::Debug + Send + Sync {
     /// Where it stands in its source, if that survives a redelivery: (topic, partition, offset) or (stream, entry id) as one text.
     /// The seed of a UUIDv5 identity, and `rialto-dead-original-position`.
     fn position(&self) -> Option<String>;
+
+    /// Why the message must be rejected, whatever its body says: its source cannot make a message of it.
+    fn refused(&self) -> Option<&str> {
+        None
+    }
 
     /// The message has its identity now: told to a source whose producer waits to hear it.
     fn identified(&self, id: &str) {

@@ -21,7 +21,7 @@ pub(super) const OPEN_TIME: Duration = Duration::from_secs(10);
 pub(super) const ASK_TIME: Duration = Duration::from_secs(5);
 
 /// Once every broker has failed at its first address, those that have others get this much time.
-const OTHERS: Duration = Duration::from_secs(2);
+pub(super) const OTHERS: Duration = Duration::from_secs(2);
 
 /// A client waits at most so long before it dials a broker again, so that flow resumes within five seconds of its return.
 const REDIAL_MAX: Duration = Duration::from_secs(2);
@@ -112,7 +112,7 @@ async fn failure(faults: &mut watch::Receiver<Option<Fault>>) -> Fault {
 }
 
 /// Trying again, or elsewhere, cannot help before somebody has mended something.
-fn is_final(fault: &Fault) -> bool {
+pub(super) fn is_final(fault: &Fault) -> bool {
     matches!(fault.reason, Reason::Unauthenticated | Reason::Tls)
 }
 

@@ -7,6 +7,8 @@
 //!   ledger     who has been answered       record     a message as a record             prefix   ids of a schema registry
 //!   topics     those that are missing      probe      what `check --connect` asks      token    what OAUTHBEARER logs in by
 //!   letter     dead letters in the words of others
+//!   origin     what to read                subscription  topics by name or pattern      carrier  what comes beside a value
+//!   source/    one consumer in its group   tap        a look from beside
 //! ```
 //!
 //! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
@@ -19,10 +21,12 @@ use async_trait::async_trait;
 use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
 
+mod carrier;
 mod client;
 mod fault;
 mod ledger;
 mod letter;
+mod origin;
 mod prefix;
 mod probe;
 mod publisher;
@@ -30,6 +34,9 @@ mod record;
 mod schema;
 mod security;
 mod settings;
+mod source;
+mod subscription;
+mod tap;
 mod target;
 mod token;
 mod topics;
@@ -43,14 +50,14 @@ pub static KIND: Kind = Kind {
     schemes: &["kafka"],
     given: None,
     promises: Promises {
-        source: false,
+        source: true,
         publisher: true,
         redelivers: true,
         // Within a partition: messages of one key, or those of a topic that has one partition.
         ordered: true,
         headers: true,
         network: true,
-        places: false,
+        places: true,
         // `message.max.bytes` of a broker as it comes is 1 MiB, with what a batch of one record adds; a topic may have its own.
         message_bytes_max: 1_000_000,
     },
@@ -87,10 +94,12 @@ impl Broker for Configured {
     }
 
     fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
-        // Its keys are known, to whoever builds it.
-        let _ = written.entries();
-        faults.fault(written.at(), "reading from Kafka is not built yet");
-        None
+        let origin = origin::KafkaOrigin::read(&self.0, written, faults)?;
+        Some(Arc::new(origin))
+    }
+
+    fn window(&self) -> u32 {
+        origin::WINDOW
     }
 
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
@@ -101,8 +110,9 @@ impl Broker for Configured {
         Ok(Box::new(publisher::Link::open(&self.0, house).await?))
     }
 
-    fn tap(&self, _: &Target) -> Result<Arc<dyn Origin>, String> {
-        Err("reading from Kafka is not built yet".to_owned())
+    fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
+        let origin = tap::of(target, &self.0)?;
+        Ok(Arc::new(origin))
     }
 
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {

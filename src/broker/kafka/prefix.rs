@@ -40,7 +40,6 @@ impl Prefix {
     }
 
     /// As it is written.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who reads"))]
     pub(super) fn name(self) -> &'static str {
         NAMES.iter().find(|(_, prefix)| *prefix == self).map_or("", |(name, _)| name)
     }
@@ -58,7 +57,6 @@ impl Prefix {
         }
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "for who reads"))]
     /// The id in front of a value; `None` where nothing stands there, and the value is whole as it is.
     pub(super) fn id_of(self, value: &[u8]) -> Option<u64> {
         let (magic, rest) = value.split_first()?;

@@ -9,7 +9,8 @@ use super::{
     Kafka,
     client::{self, ASK_TIME, OPEN_TIME},
     fault::Fault,
-    topics,
+    origin::KafkaOrigin,
+    source, topics,
     voice::Voice,
 };
 use crate::{
@@ -31,6 +32,12 @@ pub(super) async fn ask(broker: &Arc<Kafka>, what: &Probe<'_>, house: &House) ->
 }
 
 async fn look(broker: &Arc<Kafka>, what: &Probe<'_>, house: &House) -> Result<Result<(), Refusal>, OpenError> {
+    if let Probe::Origin(origin) = what
+        && let Some(origin) = origin.as_any().downcast_ref::<KafkaOrigin>()
+    {
+        source::look(&broker.settings, &origin.plan, house).await?;
+        return Ok(Ok(()));
+    }
     let asker = connect(broker, house).await?;
     match what {
         // A template's topic is only known with a message.

@@ -83,7 +83,35 @@ enum OneOrMany {
 
 /// Topics to read.
 #[derive(JsonSchema)]
-struct KafkaSource {}
+#[expect(dead_code, reason = "a shape for editors")]
+struct KafkaSource {
+    /// A topic.
+    topic: Option<String>,
+    /// Several topics.
+    topics: Option<OneOrMany>,
+    /// All topics whose whole names this regular expression matches, also those that are made later.
+    topics_regex: Option<String>,
+    /// But not these: regular expressions of whole names.
+    topics_exclude: Option<OneOrMany>,
+    /// The consumer group; absent: the configuration's `name`.
+    group: Option<String>,
+    /// Where a group begins that never committed.
+    #[schemars(extend("enum" = ["earliest", "latest"]))]
+    start: Option<String>,
+    /// How the group shares its partitions out: by its members, or by the coordinator (KIP-848, Kafka 4.0).
+    #[schemars(extend("enum" = ["classic", "consumer"]))]
+    protocol: Option<String>,
+    /// A record without a value: `payload` null, nothing, or the dead letter.
+    #[schemars(extend("enum" = ["forward", "skip", "dead_letter"]))]
+    tombstone: Option<String>,
+    /// What a schema registry's clients put in front of a value, taken off: the id of the schema is the header `rialto-schema-id`.
+    #[schemars(extend("enum" = ["confluent", "apicurio"]))]
+    schema_prefix: Option<String>,
+    /// A member that is not heard of for so long is out of the group: `10s`. With `protocol: classic`.
+    session_timeout: Option<String>,
+    /// How long a rebalance waits for each member: `5m`.
+    poll_interval_max: Option<String>,
+}
 
 /// A topic to publish to.
 #[derive(JsonSchema)]

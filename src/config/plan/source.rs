@@ -14,7 +14,7 @@ use crate::{
     written::{Node, Problems, Size, Span, Value, suggestion},
 };
 
-/// Messages taken and not yet settled (W).
+/// Messages taken and not yet settled (W) where the broker is not known: it had faults.
 const WINDOW: u32 = 1000;
 /// The same by size.
 const WINDOW_BYTES: u64 = 64 << 20;
@@ -121,7 +121,7 @@ fn short<'a>(name: &str, at: &Span, node: &'a Node, text: &str, brokers: &Broker
         inline: false,
         origin: broker.origin(&written, faults),
         broker: broker_name,
-        window: WINDOW as usize,
+        window: broker.window() as usize,
         window_bytes: WINDOW_BYTES,
         message_max: MESSAGE_MAX,
         policy: Policy::default(),
@@ -131,12 +131,12 @@ fn short<'a>(name: &str, at: &Span, node: &'a Node, text: &str, brokers: &Broker
 
 fn long<'a>(name: &str, at: &Span, node: &'a Node, brokers: &Brokers, faults: &mut Problems) -> Option<Source<'a>> {
     let broker = brokers.long(node, faults);
-    let window = node.get::<u32>("window", WINDOW, faults) as usize;
+    let window = broker.as_ref().map_or(WINDOW, |(_, broker)| broker.window());
+    let window = node.get::<u32>("window", window, faults) as usize;
     let window_bytes = node.get("window_bytes", Size(WINDOW_BYTES), faults).0;
     let message_max = node.get("message_max", Size(MESSAGE_MAX), faults).0;
     check_window(node, window, window_bytes, message_max, faults);
     let policy = Policy::read(node, faults);
-    node.later("tombstone", "Kafka", faults);
     let (broker_name, broker) = broker?;
     let origin = broker.origin(node, faults);
     for key in ["verify", "respond_within"] {

@@ -130,12 +130,25 @@ async fn carry(client: TcpStream, server: String, mut seen: watch::Receiver<Stat
     counts.open.fetch_sub(1, Ordering::Relaxed);
 }
 
+/// What a frozen cable holds back of one direction, at most, in bytes.
+const HELD_MAX: usize = 64 << 10;
+
 async fn copy(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut seen: watch::Receiver<State>) {
-    let mut buffer = vec![0; 64 << 10];
+    let (mut buffer, mut held) = (vec![0; HELD_MAX], Vec::new());
     loop {
-        let Ok(bytes @ 1..) = from.read(&mut buffer).await else { return };
-        if seen.wait_for(|state| !state.frozen).await.is_err() || to.write_all(&buffer[..bytes]).await.is_err() {
-            return;
+        tokio::select! {
+            biased;
+            thawed = async { seen.wait_for(|state| !state.frozen).await.is_ok() }, if !held.is_empty() => {
+                if !thawed || to.write_all(&held).await.is_err() {
+                    return;
+                }
+                held.clear();
+            }
+            // Also while frozen: whoever hangs up is gone, though it had something on its way.
+            read = from.read(&mut buffer), if held.len() < HELD_MAX => match read {
+                Ok(bytes @ 1..) => held.extend_from_slice(&buffer[..bytes]),
+                _ => return,
+            },
         }
     }
 }

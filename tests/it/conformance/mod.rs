@@ -18,6 +18,7 @@ mod file;
 mod handler;
 mod http_server;
 mod hub;
+pub(crate) mod kafka;
 mod publishers;
 mod redis;
 mod service_bus;
@@ -33,6 +34,7 @@ macro_rules! for_every_kind {
         $suite!(handler, crate::conformance::handler::Functions);
         $suite!(http_server, crate::conformance::http_server::Posting);
         $suite!(hub, crate::conformance::hub::InProcess);
+        $suite!(kafka, crate::conformance::kafka::Kafka);
         $suite!(redis, crate::conformance::redis::Redis);
         $suite!(service_bus, crate::conformance::service_bus::Https);
         $suite!(webhook, crate::conformance::webhook::Server);
@@ -79,6 +81,11 @@ pub(crate) trait Stand: Send + Sync {
 
     /// Messages that a source of this place would still get, those it holds unsettled among them.
     async fn waiting(&self, place: &Place) -> usize;
+
+    /// Whether a message that is accepted while one before it is not stays accepted over a lost connection.
+    fn settles_singly(&self) -> bool {
+        true
+    }
 
     /// A destination that takes the messages to one address and refuses those to another.
     async fn picky(&self) -> Picky;

@@ -1,0 +1,220 @@
+//! The pipeline's side: offers batches, each on its partition's feed, and hears what settles.
+
+use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::{sync::oneshot, time::sleep_until};
+
+#[cfg(feature = "planted-bugs")]
+use super::planted::prefix;
+use super::{
+    handover::{Batch, Handover, Leaving, Order, Taken},
+    offsets::Offsets,
+    partition::Partition,
+};
+use crate::{
+    broker::Ended,
+    intake::{FeedEnd, Intake, IntakeClosed, Offers, Receipts, Seq},
+};
+
+/// One partition's feed.
+struct Feed {
+    partition: Arc<Partition>,
+    offsets: Offsets,
+    /// `None` once nothing more is offered.
+    offers: Option<Offers>,
+    /// Until when what is in flight may settle, once the partition leaves.
+    until: Option<Instant>,
+    /// Dropped: the receipts are, too, and what is in flight is withdrawn.
+    _keep: oneshot::Sender<()>,
+}
+
+/// The receipts of a feed, while they are listened to.
+struct Listening {
+    feed: u64,
+    receipts: Receipts,
+    withdrawn: oneshot::Receiver<()>,
+}
+
+/// What receipts said.
+enum Heard {
+    /// Every number below is settled.
+    Settled(Seq, Listening),
+    /// All that was offered is settled.
+    Drained(u64),
+    Abandoned,
+    Withdrawn,
+}
+
+/// Where batches become feeds.
+pub(super) struct Desk<'a> {
+    intake: &'a Intake,
+    handover: &'a Handover,
+    feeds: HashMap<u64, Feed>,
+    /// A batch that waits for room in the window.
+    held: Option<Batch>,
+    /// The first end of a leaving partition's time.
+    due: Option<Instant>,
+    /// False once the intake has closed.
+    reads: bool,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(intake: &'a Intake, handover: &'a Handover) -> Self {
+        Self { intake, handover, feeds: HashMap::new(), held: None, due: None, reads: true }
+    }
+
+    /// Until the intake closes and all that was offered is settled or withdrawn, or a message is abandoned.
+    pub(super) async fn run(mut self) -> Ended {
+        let closed = self.intake.closed();
+        tokio::pin!(closed);
+        let mut receipts = FuturesUnordered::new();
+        while self.reads || !self.feeds.is_empty() {
+            let (reads, holds) = (self.reads, self.held.is_some());
+            tokio::select! {
+                biased;
+                Some(heard) = receipts.next() => match heard {
+                    Heard::Settled(prefix, listening) => {
+                        self.settled(listening.feed, prefix);
+                        receipts.push(listen(listening));
+                    }
+                    Heard::Drained(feed) => self.drained(feed),
+                    Heard::Abandoned => return Ended::Abandoned,
+                    Heard::Withdrawn => {}
+                },
+                () = reaches(self.due), if self.due.is_some() => self.withdraw(Instant::now()),
+                () = &mut closed, if reads => self.close(),
+                taken = self.handover.next(), if reads && !holds => match taken {
+                    Taken::Leaving(leaving) => self.leave(leaving),
+                    Taken::Batch(batch) => receipts.extend(self.take(batch).map(listen)),
+                },
+                leaving = self.handover.leaving(), if holds || !reads => self.leave(leaving),
+                room = has_room(self.held.as_ref(), &mut self.feeds), if holds => match room {
+                    Ok(()) => self.offer().await,
+                    // It closes next. What is in hand was never offered, and comes again.
+                    Err(IntakeClosed) => self.held = None,
+                },
+            }
+        }
+        Ended::Drained
+    }
+
+    /// A batch comes: its feed is opened with the first.
+    fn take(&mut self, batch: Batch) -> Option<Listening> {
+        if batch.partition.is_leaving() {
+            return None;
+        }
+        let (id, mut opened) = (batch.partition.id, None);
+        let feed = self.feeds.entry(id).or_insert_with(|| {
+            let (offers, receipts) = self.intake.open();
+            let (keep, withdrawn) = oneshot::channel();
+            opened = Some(Listening { feed: id, receipts, withdrawn });
+            let partition = Arc::clone(&batch.partition);
+            let offsets = Offsets::new(partition.start);
+            Feed { partition, offsets, offers: Some(offers), until: None, _keep: keep }
+        });
+        if batch.messages.is_empty() {
+            feed.offsets.skipped(batch.position);
+            feed.partition.settle(feed.offsets.committable());
+        } else {
+            self.held = Some(batch);
+        }
+        opened
+    }
+
+    /// There is room for the batch in hand.
+    async fn offer(&mut self) {
+        let Some(Batch { partition, messages, runs, position }) = self.held.take() else { return };
+        let Some(Feed { offers: Some(offers), offsets, .. }) = self.feeds.get_mut(&partition.id) else { return };
+        // There was room a moment ago, and nobody else takes of it: this waits for nothing.
+        let Ok(room) = offers.room().await else { return };
+        let count = messages.len();
+        let first = room.offer(messages);
+        offsets.offered(first, count, &runs, position);
+    }
+
+    fn settled(&mut self, feed: u64, prefix: Seq) {
+        if let Some(feed) = self.feeds.get_mut(&feed) {
+            feed.offsets.settled(prefix);
+            feed.partition.settle(feed.offsets.committable());
+        }
+    }
+
+    fn drained(&mut self, feed: u64) {
+        if let Some(feed) = self.feeds.remove(&feed) {
+            feed.partition.release();
+        }
+    }
+
+    /// Partitions were taken from us: nothing more of them is offered, and what is in flight has its time.
+    fn leave(&mut self, leaving: Vec<Leaving>) {
+        for Leaving { partition, until } in leaving {
+            if self.held.as_ref().is_some_and(|batch| batch.partition.id == partition.id) {
+                self.held = None;
+            }
+            match self.feeds.get_mut(&partition.id) {
+                None => partition.release(),
+                Some(feed) => {
+                    feed.offers = None;
+                    // No time: somebody else reads it already.
+                    feed.until = Some(until.unwrap_or_else(Instant::now));
+                }
+            }
+        }
+        self.withdraw(Instant::now());
+    }
+
+    /// What is in flight of partitions whose time is over is withdrawn.
+    fn withdraw(&mut self, now: Instant) {
+        self.feeds.retain(|_, feed| {
+            let over = feed.until.is_some_and(|until| until <= now);
+            if over {
+                feed.partition.release();
+            }
+            !over
+        });
+        self.due = self.feeds.values().filter_map(|feed| feed.until).min();
+    }
+
+    /// Nothing more is offered.
+    fn close(&mut self) {
+        self.reads = false;
+        self.held = None;
+        self.handover.tell(Order::Drain);
+        for feed in self.feeds.values_mut() {
+            feed.offers = None;
+        }
+    }
+}
+
+async fn listen(Listening { feed, mut receipts, mut withdrawn }: Listening) -> Heard {
+    tokio::select! {
+        biased;
+        _ = &mut withdrawn => Heard::Withdrawn,
+        settled = receipts.next() => match settled {
+            Ok(settled) => Heard::Settled(prefix(&settled), Listening { feed, receipts, withdrawn }),
+            Err(FeedEnd::Drained) => Heard::Drained(feed),
+            Err(FeedEnd::Abandoned) => Heard::Abandoned,
+        },
+    }
+}
+
+#[cfg(not(feature = "planted-bugs"))]
+fn prefix(settled: &crate::intake::Settled) -> Seq {
+    settled.prefix
+}
+
+/// Waits for room for the batch in hand.
+async fn has_room(held: Option<&Batch>, feeds: &mut HashMap<u64, Feed>) -> Result<(), IntakeClosed> {
+    match held.and_then(|batch| feeds.get_mut(&batch.partition.id)?.offers.as_mut()) {
+        Some(offers) => offers.room().await.map(drop),
+        None => pending().await,
+    }
+}
+
+async fn reaches(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due.into()).await,
+        None => pending().await,
+    }
+}

@@ -1,0 +1,100 @@
+//! One partition while it is assigned to us: what the polling thread and the pipeline's side both know of it.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+
+/// An assigned partition, from its assignment to its release. Assigned again, it is another one.
+#[derive(Debug)]
+pub(in crate::broker::kafka) struct Partition {
+    /// Of this assignment: no other one in this process has it.
+    pub(super) id: u64,
+    /// The topic's name.
+    pub(in crate::broker::kafka) topic: Arc<str>,
+    /// Its number in the topic.
+    pub(in crate::broker::kafka) number: i32,
+    /// The consumer it is assigned to.
+    #[expect(dead_code, reason = "what a transaction that carries offsets has to name; it comes with `exactly_once`")]
+    pub(in crate::broker::kafka) membership: Arc<Membership>,
+    /// Where reading begins.
+    pub(super) start: i64,
+    /// What may be committed: all below is settled.
+    settled: AtomicI64,
+    /// Nothing more of it is offered.
+    leaving: AtomicBool,
+    /// Nothing of it is in flight any more.
+    released: AtomicBool,
+}
+
+impl Partition {
+    /// A partition that is read from `start` on, which is what its group has committed.
+    pub(super) fn new(topic: Arc<str>, number: i32, start: i64, membership: Arc<Membership>) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let (leaving, released) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { id, topic, number, membership, start, settled: AtomicI64::new(start), leaving, released }
+    }
+
+    /// All below `offset` is settled.
+    pub(super) fn settle(&self, offset: i64) {
+        self.settled.store(offset, Ordering::Release);
+    }
+
+    /// The offset to commit.
+    pub(super) fn settled(&self) -> i64 {
+        self.settled.load(Ordering::Acquire)
+    }
+
+    /// It was taken from us: what is read of it and not offered yet is dropped.
+    pub(super) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+    }
+
+    /// True once it was taken from us.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
+    /// Nothing of it is in flight: all is settled or withdrawn.
+    pub(super) fn release(&self) {
+        self.released.store(true, Ordering::Release);
+    }
+
+    /// True once nothing of it is in flight.
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Ordering::Acquire)
+    }
+}
+
+impl fmt::Display for Partition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}[{}]", self.topic, self.number)
+    }
+}
+
+/// The consumer's place in its group, as a transaction that carries its offsets must name it.
+#[derive(Default)]
+pub(in crate::broker::kafka) struct Membership(Mutex<Option<Arc<ConsumerGroupMetadata>>>);
+
+impl Membership {
+    /// The group as of the last assignment; `None` before the first and for a reader without a group.
+    pub(in crate::broker::kafka) fn current(&self) -> Option<Arc<ConsumerGroupMetadata>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn renew(&self, metadata: Option<ConsumerGroupMetadata>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = metadata.map(Arc::new);
+    }
+}
+
+impl fmt::Debug for Membership {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Membership").field(&self.current().is_some()).finish()
+    }
+}
