@@ -30,6 +30,9 @@ mod schema;
 mod settings;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 use settings::Settings;
 
 /// The kind.

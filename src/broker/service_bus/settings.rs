@@ -343,11 +343,3 @@ fn own_base(host: &str) -> Result<Url, OpenError> {
     Url::parse(&format!("https://{bracketed}/"))
         .map_err(|error| OpenError { reason: Reason::Link, detail: format!("the namespace `{host}`: {error}") })
 }
-
-#[cfg(test)]
-#[allow(dead_code, reason = "tests come")]
-pub(super) fn for_tests(yaml: &str) -> (Option<Settings>, Problems) {
-    let mut faults = Problems::default();
-    let node = crate::written::parse("test", yaml, &mut faults).unwrap_or_else(|| panic!("{faults:?}"));
-    (Settings::read("bus", &node.moved_to("brokers.bus.service_bus"), &mut faults), faults)
-}

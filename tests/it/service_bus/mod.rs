@@ -2,13 +2,17 @@
 
 use rialto::{
     broker::{Outgoing, Publisher, Target, service_bus::KIND},
+    envelope::Message,
     outcome::{Outcome, Reason},
 };
 
 use crate::support;
 
 mod answers;
+mod identity;
 pub(crate) mod namespace;
+mod turns;
+mod written;
 
 use namespace::Namespace;
 
@@ -26,7 +30,12 @@ impl Rig {
 
     /// With the broker's further settings and a destination, in YAML.
     async fn with(namespace: Namespace, further: &str, target: &str) -> Self {
-        let broker = support::broker(&KIND, &namespace.settings(further));
+        Self::as_settings(namespace, |address| namespace::settings(address, further), target).await
+    }
+
+    /// With settings that are made of the namespace's address.
+    async fn as_settings(namespace: Namespace, settings: impl FnOnce(&str) -> String, target: &str) -> Self {
+        let broker = support::broker(&KIND, &settings(&namespace.0.address.to_string()));
         let target = support::target(&*broker, target);
         let link = broker.link(&target.link, &support::house()).await.expect("a link");
         Self { target, link, namespace }
@@ -39,12 +48,23 @@ impl Rig {
         support::send(&mut *self.link, &batch).await
     }
 
-    /// Sends one message, with more said of it than its body.
-    async fn one(&mut self, out: impl FnOnce(Outgoing<'_>) -> Outgoing<'_>) -> Outcome {
-        let message = support::message("{\"n\":1}");
-        let batch = [out(support::outgoing(&self.target, &message, "orders"))];
-        support::send(&mut *self.link, &batch).await.remove(0)
+    /// Sends one message to `orders`, with more said of it than its body.
+    async fn one(&mut self, message: &Message, said: &Said<'_>) -> Outcome {
+        let out = support::outgoing(&self.target, message, "orders");
+        let body = said.body.unwrap_or(out.body);
+        let Said { key, headers, fields, content_type, .. } = *said;
+        support::send(&mut *self.link, &[Outgoing { key, headers, fields, content_type, body, ..out }]).await.remove(0)
     }
+}
+
+/// What a destination says of a message.
+#[derive(Default)]
+struct Said<'a> {
+    key: &'a str,
+    headers: &'a [(&'a str, &'a str)],
+    fields: &'a [Option<&'a str>],
+    body: Option<&'a [u8]>,
+    content_type: &'a str,
 }
 
 fn reason(outcome: &Outcome) -> Option<Reason> {

@@ -29,11 +29,6 @@ impl Namespace {
         Self(Endpoint::start(answer).await)
     }
 
-    /// The broker's settings, in YAML.
-    pub(crate) fn settings(&self, further: &str) -> String {
-        settings(&self.0.address.to_string(), further)
-    }
-
     /// The requests so far, without those that only asked whether it is there.
     pub(crate) fn posts(&self) -> Vec<Post> {
         self.0.posts().into_iter().filter(|post| post.path != "/").collect()

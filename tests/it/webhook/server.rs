@@ -51,6 +51,10 @@ impl Post {
 pub(crate) enum Answer {
     /// A status, with headers.
     Status(u16, Vec<(&'static str, String)>),
+    /// A status, with a text.
+    Says(u16, &'static str),
+    /// A status, after this time.
+    Slow(u16, Duration),
     /// 200, after this time.
     Late(Duration),
     /// Never.
@@ -192,6 +196,14 @@ async fn respond(answer: Answer) -> Result<Response<Body>, &'static str> {
             if status == 204 || status == 304 {
                 *response.body_mut() = Full::default().boxed_unsync();
             }
+        }
+        Answer::Slow(status, time) => {
+            sleep(time).await;
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+        }
+        Answer::Says(status, text) => {
+            *response.status_mut() = StatusCode::from_u16(status).expect("a status");
+            *response.body_mut() = Full::new(Bytes::from_static(text.as_bytes())).boxed_unsync();
         }
         Answer::Late(time) => sleep(time).await,
         Answer::Hang => std::future::pending().await,

@@ -16,4 +16,7 @@ mod post;
 mod sheet;
 mod turn;
 
+#[cfg(test)]
+mod tests;
+
 pub(super) use link::Link;

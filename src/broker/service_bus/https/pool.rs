@@ -202,14 +202,15 @@ impl Resolve for Resolver {
 fn reason(error: &reqwest::Error) -> Reason {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {
-        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        if error.is::<rustls::Error>() || inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) {
+        if error.is::<rustls::Error>() {
             return Reason::Tls;
         }
         if error.is::<NoAddress>() {
             return Reason::Dns;
         }
-        next = error.source();
+        // An I/O error names the cause of what it wraps, and not what it wraps; here it wraps another one.
+        let inner = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        next = inner.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
     }
     if error.is_timeout() { Reason::Timeout } else { Reason::Link }
 }
