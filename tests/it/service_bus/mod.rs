@@ -10,6 +10,7 @@ use crate::support;
 
 mod answers;
 mod identity;
+mod live;
 pub(crate) mod namespace;
 mod turns;
 mod written;
