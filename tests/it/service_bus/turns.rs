@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use rialto::{broker::Confirms, outcome::Outcome};
+use rialto::{
+    broker::{Confirms, Outgoing},
+    outcome::Outcome,
+};
 use tokio::{sync::Semaphore, time::timeout};
 
 use super::{Namespace, Rig, reason};
@@ -62,6 +65,26 @@ async fn what_is_sent_again_is_not_overtaken_by_what_was_handed_over_behind_it()
     let again = hand_over(&mut rig, "orders", "1").await;
     assert!(matches!(answer(again).await, Outcome::Delivered(_)), "all were read");
     assert_eq!(rig.namespace.posts().len(), 2);
+}
+
+/// Naive: the time of one answer is the time of a batch, and one of large messages is given up and sent again, for ever.
+#[tokio::test]
+async fn a_batch_of_many_requests_is_late_when_one_of_them_is() {
+    // The first question was whether the namespace is there.
+    let script = |_: &Post, before: usize| if before <= 5 { Answer::Slow(201, Duration::from_millis(100)) } else { Answer::Hang };
+    let mut rig = Rig::with(Namespace::answering(script).await, "batch_bytes: 1KiB", "queue: orders").await;
+    let messages: Vec<_> = (0..8).map(|_| support::message(format!("\"{}\"", "x".repeat(900)))).collect();
+    let timeout = Duration::from_secs(1);
+    let batch: Vec<_> =
+        messages.iter().map(|message| Outgoing { timeout, ..support::outgoing(&rig.target, message, "orders") }).collect();
+    let confirms = rig.link.send(&batch).await.expect("handed over");
+    assert_eq!(rig.link.held(), None, "the first request has the time of all");
+    tokio::time::sleep(Duration::from_millis(350)).await;
+    assert!(rig.link.held().is_some(), "it goes on");
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    assert_eq!(rig.link.held(), None, "the sixth is late");
+    assert_eq!(rig.namespace.posts().len(), 6);
+    drop(confirms);
 }
 
 #[tokio::test]

@@ -20,11 +20,16 @@ pub(super) async fn deliver(post: &Post, entity: &str, sheet: &Sheet) -> Result<
     let mut outcomes = Vec::with_capacity(sheet.len());
     // Ranges that are still to be sent; the next one last.
     let mut waiting: Vec<_> = std::iter::once(0..sheet.len()).collect();
+    let mut further = false;
     while let Some(range) = waiting.pop() {
         let fitting = range.start..range.start + sheet.fitting(&range, post.batch_bytes());
         if fitting.end < range.end {
             waiting.push(fitting.end..range.end);
         }
+        if further {
+            post.goes_on();
+        }
+        further = true;
         match post.post(entity, &sheet.request(&fitting)).await?.meaning() {
             Meaning::Delivered => outcomes.extend(fitting.map(|_| Outcome::Delivered(Proof::Confirmed))),
             Meaning::Somebody(_) | Meaning::Broken(_) if fitting.len() > 1 => halve(&fitting, &mut waiting),

@@ -31,6 +31,8 @@ pub(in super::super) struct Link {
     post: Arc<Post>,
     turns: HashMap<Box<str>, Turns>,
     sending: JoinSet<()>,
+    /// How long a request may take: what the destinations of the last batch say.
+    timeout: Duration,
 }
 
 /// The messages of a batch that go to one queue or topic, and their places in the batch.
@@ -61,7 +63,7 @@ impl Link {
         let reached = timeout(OPEN_WITHIN, post.ask()).await;
         let reached = reached.unwrap_or_else(|_| Err(LinkDown::new(Reason::Timeout, "no answer in 10 s")));
         reached.map_err(|LinkDown { reason, detail, .. }| OpenError { reason, detail })?;
-        Ok(Self { post: Arc::new(post), turns: HashMap::new(), sending: JoinSet::new() })
+        Ok(Self { post: Arc::new(post), turns: HashMap::new(), sending: JoinSet::new(), timeout: OPEN_WITHIN })
     }
 
     fn turns(&mut self, entity: &str) -> Turns {
@@ -99,12 +101,20 @@ impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
         self.post.check()?;
         while self.sending.try_join_next().is_some() {}
+        self.timeout = batch.iter().map(|out| out.timeout).max().unwrap_or(OPEN_WITHIN);
         let mut outcomes = vec![Outcome::Unknown(Reason::Link); batch.len()];
         let mut parts = Vec::with_capacity(1);
         for Group { entity, sheet, places } in grouped(batch, &mut outcomes) {
             parts.push((self.start(entity, sheet).await, places));
         }
         Ok(gather(Arc::clone(&self.post), outcomes, parts).boxed())
+    }
+
+    /// A batch of large messages is many requests, one after the other: it is late when one of them is, and not when all of them together
+    /// took longer than one may.
+    fn held(&self) -> Option<String> {
+        let goes_on = self.post.went_on().is_some_and(|began| began.elapsed() < self.timeout);
+        (goes_on && !self.sending.is_empty()).then(|| "a batch of many requests is on its way".to_owned())
     }
 
     async fn ping(&mut self) -> Result<(), LinkDown> {

@@ -1,6 +1,9 @@
 //! One request, with who we are.
 
-use std::{sync::Arc, sync::Mutex, sync::PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use tokio::sync::Semaphore;
 
@@ -28,16 +31,36 @@ pub(super) struct Post {
     places: Arc<Semaphore>,
     /// Set once: nothing is sent any more.
     ended: Mutex<Option<LinkDown>>,
+    /// When the last request began that was not the first of its batch.
+    further: Mutex<Option<Instant>>,
 }
 
 impl Post {
     pub(super) fn new(pool: Pool, access: Access, batch_bytes: usize, house: House) -> Self {
-        Self { pool, access, house, batch_bytes, places: Arc::new(Semaphore::new(REQUESTS_MAX)), ended: Mutex::default() }
+        Self {
+            pool,
+            access,
+            house,
+            batch_bytes,
+            places: Arc::new(Semaphore::new(REQUESTS_MAX)),
+            ended: Mutex::default(),
+            further: Mutex::default(),
+        }
     }
 
     /// A request with several messages is not larger.
     pub(super) fn batch_bytes(&self) -> usize {
         self.batch_bytes
+    }
+
+    /// A batch goes on with a further request.
+    pub(super) fn goes_on(&self) {
+        *self.further.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    /// When a batch last went on.
+    pub(super) fn went_on(&self) -> Option<Instant> {
+        *self.further.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// One request and its answer. A token that is refused is made anew once.
