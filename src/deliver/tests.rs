@@ -33,7 +33,7 @@ type Script = Box<dyn FnMut(&[String]) -> Answer + Send>;
 
 enum Answer {
     Outcomes(Vec<Outcome>),
-    Dies,
+    Dies(Reason),
     Silence,
 }
 
@@ -90,7 +90,7 @@ impl Publisher for ScriptedLink {
         self.seen.lock().unwrap().extend(bodies.iter().cloned());
         match (self.script.lock().unwrap())(&bodies) {
             Answer::Outcomes(outcomes) => Ok(Box::pin(async move { Ok(outcomes) })),
-            Answer::Dies => Ok(Box::pin(async { Err(LinkDown::new(Reason::Link, "cut")) })),
+            Answer::Dies(reason) => Ok(Box::pin(async move { Err(LinkDown::new(reason, "cut")) })),
             Answer::Silence => Ok(Box::pin(std::future::pending())),
         }
     }
@@ -255,7 +255,7 @@ async fn delivers_in_order_and_settles() {
 
 #[tokio::test]
 async fn a_dead_link_repeats_what_was_in_flight_in_the_old_order() {
-    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Dies]));
+    let mut rig = Rig::start(quick(), script(vec![|_| Answer::Dies(Reason::Link)]));
     let _receipts = rig.append(&["a1", "b1", "a2"]).await;
     rig.settled().await;
     assert_eq!(rig.seen(), ["open", "a1", "b1", "a2", "open", "a1", "b1", "a2"]);
@@ -324,7 +324,7 @@ async fn strict_ordering_keeps_one_message_of_a_key_on_the_wire() {
 async fn the_message_that_kills_the_link_is_found_and_buried() {
     let mut rig = Rig::start(DeliveryRules { max_errors: Some(1), ..quick() }, |bodies: &[String]| {
         let kills = bodies.iter().any(|body| body.starts_with("to=") && body.contains("b1"));
-        if kills { Answer::Dies } else { delivered(bodies) }
+        if kills { Answer::Dies(Reason::Link) } else { delivered(bodies) }
     });
     let _receipts = rig.append(&["b1", "a1"]).await;
     rig.settled().await;

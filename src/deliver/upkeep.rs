@@ -77,7 +77,7 @@ impl LinkWorker {
     }
 
     fn link_opened(&mut self, publisher: Box<dyn Publisher>, now: Instant) {
-        if self.attempts > 0 {
+        if self.attempts > 0 && self.flaps < 2 {
             info!(broker = %self.key.broker, link = %self.key.part, attempts = self.attempts, "connected again");
         }
         self.attempts = 0;
@@ -121,16 +121,21 @@ impl LinkWorker {
             drop(future);
             parcels.push(parcel);
         }
-        warn!(
-            broker = %self.key.broker, link = %self.key.part, reason = %down.reason, error = %down.detail,
-            unanswered = parcels.iter().map(|parcel| parcel.items.len()).sum::<usize>(), "link lost; reopening"
-        );
+        let of_link = is_of_link(down.reason);
+        self.flaps = if of_link { self.flaps.saturating_add(1) } else { 0 };
+        if self.flaps < 2 {
+            warn!(
+                broker = %self.key.broker, link = %self.key.part, reason = %down.reason, error = %down.detail,
+                unanswered = parcels.iter().map(|parcel| parcel.items.len()).sum::<usize>(), "link lost; reopening"
+            );
+        }
         self.metrics.reconnected();
-        self.attempts = 0;
+        // One that opens only to be closed is no better than one that does not open.
+        self.attempts = self.flaps.saturating_sub(1);
         self.said = BTreeSet::from([down.reason]);
         self.line_down(down.reason, down.after, now);
         let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(Item::position);
-        let guilty = guilty.filter(|oldest| self.suspect.died(*oldest));
+        let guilty = guilty.filter(|oldest| !of_link && self.suspect.died(*oldest));
         for parcel in parcels {
             // The sole owner by now; were it not, its tickets would say "not delivered", and nothing would be lost.
             let Some(parcel) = Arc::into_inner(parcel) else { continue };
@@ -163,4 +168,10 @@ impl LinkWorker {
         let outcome = Outcome::Refused(Refusal { reason: Reason::KillsLink, detail: down.detail.clone() });
         self.judge(item, &outcome, now);
     }
+}
+
+/// Whether such an end says something of the link, its certificates, user and rights, and nothing of what was on it.
+fn is_of_link(reason: Reason) -> bool {
+    use Reason::{Dns, Forbidden, Throttled, Tls, Unauthenticated, Unroutable};
+    matches!(reason, Dns | Forbidden | Throttled | Tls | Unauthenticated | Unroutable)
 }

@@ -25,6 +25,9 @@ impl LinkWorker {
         // The flight is its sole owner; were it not, the tickets would say "not delivered", and nothing would be lost.
         let Some(parcel) = Arc::into_inner(flight.parcel) else { return };
         debug_assert_eq!(parcel.items.len(), outcomes.len(), "one outcome a message");
+        if std::mem::take(&mut self.flaps) > 1 {
+            tracing::info!(broker = %self.key.broker, link = %self.key.part, "connected again, and answered");
+        }
         let wall = wall_ms();
         let mut timed: Option<LaneId> = None;
         // Were outcomes missing, their messages would be unknown.

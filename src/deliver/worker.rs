@@ -59,6 +59,8 @@ pub struct LinkWorker {
     pub(super) board: Arc<Board>,
     pub(super) metrics: BrokerMetrics,
     pub(super) line: Line,
+    /// Deaths in a row for a reason that lies with the link, with nothing answered between them.
+    pub(super) flaps: u32,
     /// Openings that failed in a row.
     pub(super) attempts: u32,
     /// Why it could not be opened, since it was last up: each reason is said once.
@@ -117,6 +119,7 @@ impl LinkWorker {
             line: if spec.lazy { Line::Resting } else { Line::Down { retry_at: now } },
             attempts: 0,
             said: BTreeSet::new(),
+            flaps: 0,
             rendered: Rendered::default(),
             in_flight,
             tick_at: now + TICK,

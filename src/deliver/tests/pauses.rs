@@ -52,3 +52,19 @@ async fn a_paused_lane_keeps_one_withdrawn_message_to_ask_with() {
     open.store(true, Relaxed);
     rig.settled().await;
 }
+
+#[tokio::test]
+async fn a_link_that_is_closed_for_what_we_are_not_is_no_message_s_fault() {
+    let mut deaths = 0;
+    let mut rig = Rig::start(DeliveryRules { max_errors: Some(1), ..quick() }, move |bodies| {
+        deaths += 1;
+        if deaths > 5 { delivered(bodies) } else { Answer::Dies(Reason::Forbidden) }
+    });
+    let start = std::time::Instant::now();
+    let _receipts = rig.append(&["a1"]).await;
+    rig.settled().await;
+    let seen = rig.seen();
+    assert_eq!(seen.iter().filter(|body| *body == "a1").count(), 6, "{seen:?}");
+    assert!(!seen.iter().any(|body| body.starts_with("grave")), "{seen:?}");
+    assert!(start.elapsed() > Duration::from_millis(750), "the pause grows, though each opening succeeds: {:?}", start.elapsed());
+}
