@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{
     connect::{Connection, Dialer},
-    exchange::{Exchanged, exchange},
+    exchange::{self, Exchanged},
     queue::{Job, Queue, Reply, Slip},
     request::Letter,
     settings::Settings,
@@ -247,16 +247,28 @@ impl Engine {
         let office = Arc::clone(&self.office);
         let connecting = async move {
             let opened = match office.dialer.dial().await {
-                Ok(mut connection) => match timeout(CLOSED_AT_ONCE, &mut connection.driver).await {
-                    Ok(_) => Err(LinkDown::new(Reason::Link, "the server closes connections at once")),
-                    Err(_) => Ok(connection),
-                },
+                Ok(mut connection) => closed_at_once(&mut connection).await.map(|()| connection),
                 Err(error) => Err(LinkDown::new(error.reason, error.detail)),
             };
             Landed::Pinged(opened, reply)
         };
         self.trips.push(connecting.boxed());
     }
+}
+
+const AT_ONCE: &str = "the server closes connections at once";
+
+/// Waits a moment for a server that takes a connection only to close it.
+pub(super) async fn closed_at_once(connection: &mut Connection) -> Result<(), LinkDown> {
+    match timeout(CLOSED_AT_ONCE, &mut connection.driver).await {
+        Ok(Err(error)) => Err(at_once(&exchange::down(&error))),
+        Ok(Ok(())) => Err(LinkDown::new(Reason::Link, AT_ONCE)),
+        Err(_) => Ok(()),
+    }
+}
+
+fn at_once(down: &LinkDown) -> LinkDown {
+    LinkDown::new(down.reason, format_args!("{AT_ONCE}: {}", down.detail))
 }
 
 /// One letter there, and its answer back.
@@ -273,16 +285,19 @@ async fn trip(office: Arc<Office>, mut idle: Option<Connection>, mut job: Job<Le
             return Landed::Answered(job.slip, Outcome::Refused(refusal), Some(connection));
         }
         let request = std::mem::take(&mut job.work.request);
-        let fresh = connection.is_fresh();
-        match exchange(connection, request, job.work.timeout).await {
-            Exchanged::Answered(outcome, connection) => return Landed::Answered(job.slip, outcome, connection),
-            Exchanged::Broken(down) => return Landed::Broken(job.slip, job.work.id, down),
-            Exchanged::Unsent(_) if fresh => {
-                let down = LinkDown::new(Reason::Link, "the server closes connections at once");
-                return Landed::Broken(job.slip, job.work.id, down);
+        // Of a connection's first request only: connections are few.
+        let first = connection.is_fresh().then(|| request.clone());
+        match (exchange::exchange(connection, request, job.work.timeout).await, first) {
+            (Exchanged::Answered(outcome, connection), _) => return Landed::Answered(job.slip, outcome, connection),
+            // The server minds our certificate, and has taken nothing: no message's fault.
+            (Exchanged::Broken(down) | Exchanged::Unsent(_, down), Some(request)) if down.reason == Reason::Tls => {
+                job.work.request = request;
+                return Landed::Unreached(Box::new(job), at_once(&down));
             }
+            (Exchanged::Broken(down), _) => return Landed::Broken(job.slip, job.work.id, down),
+            (Exchanged::Unsent(_, down), Some(_)) => return Landed::Broken(job.slip, job.work.id, at_once(&down)),
             // It was closed while nobody looked, and nothing of the request was on it.
-            Exchanged::Unsent(unsent) => job.work.request = *unsent,
+            (Exchanged::Unsent(unsent, _), None) => job.work.request = *unsent,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! One request and its answer, on one connection, in one time.
 
 use std::{
+    error::Error,
     future::{Future, poll_fn},
+    io,
     pin::pin,
     task::Poll,
     time::{Duration, Instant, SystemTime},
@@ -26,15 +28,15 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 pub(super) enum Exchanged {
     /// It was answered; the connection is there where it can be used again.
     Answered(Outcome, Option<Connection>),
-    /// The connection was closed before a byte of the request was on it.
-    Unsent(Box<Request<Full<Bytes>>>),
+    /// The connection was closed before a byte of the request was on it; why.
+    Unsent(Box<Request<Full<Bytes>>>, LinkDown),
     /// The connection broke: nobody can say whether it arrived.
     Broken(LinkDown),
 }
 
 /// Why there is no answer.
 enum Fault {
-    Unsent(Box<Request<Full<Bytes>>>),
+    Unsent(Box<Request<Full<Bytes>>>, hyper::Error),
     Http(hyper::Error),
     TooMuch,
 }
@@ -49,22 +51,30 @@ pub(super) async fn exchange(mut connection: Connection, request: Request<Full<B
             let reusable = !connection.sender.is_closed();
             Exchanged::Answered(answer::outcome(status, &headers, &said, SystemTime::now()), reusable.then_some(connection))
         }
-        Ok(Err(Fault::Unsent(request))) => Exchanged::Unsent(request),
+        Ok(Err(Fault::Unsent(request, error))) => Exchanged::Unsent(request, down(&error)),
         Ok(Err(Fault::TooMuch)) => refused(Reason::Refused, format!("its answer is longer than {ANSWER_BYTES_MAX} bytes")),
         // It answered, though not in HTTP: that is its word on this message.
         Ok(Err(Fault::Http(error))) if error.is_parse() => refused(Reason::Refused, format!("its answer is no HTTP: {error}")),
-        Ok(Err(Fault::Http(error))) => Exchanged::Broken(LinkDown::new(Reason::Link, told(&error))),
+        Ok(Err(Fault::Http(error))) => Exchanged::Broken(down(&error)),
         // The server may still be at it; what it says later is nobody's.
         Err(_) => refused(Reason::Timeout, format!("no complete answer in {limit:?}")),
     }
 }
 
-/// The error and what is behind it, which says more.
-fn told(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+/// The error and what is behind it, which says more. In TLS 1.3 a server judges our certificate after the handshake: its alert ends the
+/// connection.
+pub(super) fn down(error: &hyper::Error) -> LinkDown {
+    let (mut words, mut reason) = (error.to_string(), Reason::Link);
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        if inner.is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>) {
+            reason = Reason::Tls;
+        }
+        words = format!("{words}: {cause}");
+        next = cause.source();
     }
+    LinkDown::new(reason, words)
 }
 
 async fn talk(connection: &mut Connection, request: Request<Full<Bytes>>) -> Result<(StatusCode, HeaderMap, Vec<u8>), Fault> {
@@ -74,7 +84,7 @@ async fn talk(connection: &mut Connection, request: Request<Full<Bytes>>) -> Res
             Ok(response) => response,
             Err(mut error) => {
                 return Err(match error.take_message() {
-                    Some(request) => Fault::Unsent(Box::new(request)),
+                    Some(request) => Fault::Unsent(Box::new(request), error.into_error()),
                     None => Fault::Http(error.into_error()),
                 });
             }

@@ -92,7 +92,15 @@ impl Broker for Webhook {
 
     async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
         let dialer = connect::Dialer::new(&self.settings, &house.metrics.certificates(&self.name))?;
-        let opened = dialer.dial().await?;
+        let mut opened = dialer.dial().await?;
+        if dialer.endpoint.tls {
+            // A server that minds our certificate says so after the handshake, and the link had better hear of it than a message.
+            let closed = engine::closed_at_once(&mut opened).await;
+            closed.map_err(|down| OpenError {
+                reason: down.reason,
+                detail: format!("{}: {}", dialer.endpoint.display(), down.detail),
+            })?;
+        }
         Ok(Box::new(publisher::WebhookPublisher::start(Arc::clone(&self.settings), dialer, opened)?))
     }
 
