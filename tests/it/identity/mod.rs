@@ -11,10 +11,12 @@ use crate::{
 mod authority;
 mod listeners;
 mod login_server;
+mod plaintext;
 mod rabbit;
 mod rabbitmq;
 mod redis;
 mod tokens;
+mod webhook;
 
 /// A bridge that carries events from a stream of one Redis to the broker under test, and from there into another stream: a link
 /// and a source stand on the same identity.
@@ -29,10 +31,15 @@ struct Circle {
 }
 
 impl Circle {
-    /// `far` is the tested broker's long form; `to` and `back` are the keys of a destination and of a source in it.
+    /// `far` is the tested broker's long form; `to` and `back` are the keys of a destination and of a source in it. Where it is no
+    /// source, whoever plays the broker puts what comes into the stream `out`.
     fn start(place: Place, far: &str, to: &str, back: &str) -> Self {
         let (near, telemetry) = (Server::start(&[]), free_port());
         let dead = "dead_letter: { broker: near, stream: dead }";
+        let (source, route) = match back {
+            "" => (String::new(), ""),
+            keys => (format!("  back: {{ broker: far, {keys}, {dead} }}"), "  - { from: back, to: { broker: near, stream: out } }"),
+        };
         let yaml = format!(
             "
 name: circle
@@ -42,10 +49,10 @@ brokers:
   far: {far}
 sources:
   there: {{ broker: near, stream: in, group: g, {dead} }}
-  back: {{ broker: far, {back}, {dead} }}
+{source}
 routes:
   - {{ from: there, to: {{ broker: far, {to} }} }}
-  - {{ from: back, to: {{ broker: near, stream: out }} }}
+{route}
 ",
             near = near.url()
         );

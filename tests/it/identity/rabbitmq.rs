@@ -84,6 +84,30 @@ fn a_certificate_says_who_we_are() {
     circle.ends_well(&[]);
 }
 
+#[test]
+fn a_right_that_is_taken_away_is_waited_for() {
+    let ours = Authority::new("ours");
+    let rabbit = Rabbit::start(&ours, "", &[]);
+    rabbit.control(&["add_user", "rialto", "s3cr3t"]);
+    let may = |write: &str| rabbit.control(&["set_permissions", "rialto", ".*", write, ".*"]);
+    may(".*");
+    let place = Place::empty();
+    let trusted = ours.trust(&place.path(""), "ca");
+    let tls = format!("ca_file: '{}'", trusted.display());
+    let far = format!("{{ amqp: {{ url: '{}', username: rialto, password: s3cr3t, tls: {{ {tls} }} }} }}", rabbit.url());
+    let mut circle = Circle::start(place, &far, TO, BACK);
+    circle.flows();
+    may("nothing");
+    circle.waits("forbidden", "ACCESS_REFUSED");
+    // Long enough for the tries that a message has, were this one of them.
+    std::thread::sleep(std::time::Duration::from_secs(45));
+    let lost = circle.bridge.err().matches("link lost").count();
+    assert!(lost < 4, "said once, not at each of many openings: {}", circle.bridge.err());
+    may(".*");
+    circle.flows();
+    circle.ends_well(&["s3cr3t"]);
+}
+
 #[tokio::test]
 async fn without_a_certificate_nobody_comes_in() {
     use crate::support::{broker, house, origin};
