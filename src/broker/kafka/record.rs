@@ -4,7 +4,7 @@
 //! `content-type`, `correlation_id`, `traceparent` and `tracestate`; beside them all that the message came with, in its order and
 //! with its duplicates, but what those of ours or of the destination say anew.
 
-use std::borrow::Cow;
+use std::{any::Any, borrow::Cow};
 
 use rdkafka::{
     message::{Header, OwnedHeaders},
@@ -12,6 +12,7 @@ use rdkafka::{
 };
 
 use super::{
+    carrier::Record,
     ledger::Slot,
     letter,
     prefix::{self, Prefix},
@@ -69,11 +70,24 @@ pub(super) fn of<'a>(
         topic: outgoing.address,
         partition: None,
         payload,
-        key: Some(outgoing.key.as_bytes()).filter(|key| !key.is_empty()),
+        key: key(outgoing),
         timestamp: time(outgoing, now_ms),
         headers: Some(headers(outgoing, options, prefix.is_some())),
         delivery_opaque: slot.to_word(),
     })
+}
+
+/// The ordering key. A record whose key is no text has none to order or to route by, and keeps it all the same; and a dead letter has the
+/// key that its message came with, whatever it would have been elsewhere.
+fn key<'a>(outgoing: &Outgoing<'a>) -> Option<&'a [u8]> {
+    let carrier: &dyn Any = &*outgoing.message.raw().carrier;
+    let own = carrier.downcast_ref::<Record>().and_then(Record::key);
+    let chosen = Some(outgoing.key.as_bytes()).filter(|key| !key.is_empty());
+    match own {
+        Some(_) if letter::is_dead(outgoing) => own,
+        Some(bytes) if chosen.is_none() && (bytes.is_empty() || std::str::from_utf8(bytes).is_err()) => own,
+        _ => chosen,
+    }
 }
 
 /// A tombstone stays one where its payload leaves as it came; inside an envelope it is the payload `null`.
@@ -100,9 +114,14 @@ fn headers(outgoing: &Outgoing<'_>, options: &Options, prefixed: bool) -> OwnedH
     let message = outgoing.message;
     let carrier = &*message.raw().carrier;
     let mut headers = Headers(Some(OwnedHeaders::new_with_capacity(HEADERS.len() + outgoing.headers.len())));
-    headers.push(ID, message.id().as_bytes());
-    headers.push(NAME, message.name().as_bytes());
-    headers.push(TYPE, message.message_type().as_bytes());
+    let dead = letter::is_dead(outgoing);
+    for (name, said) in [(ID, message.id()), (NAME, message.name()), (TYPE, message.message_type())] {
+        match carrier.header(name).filter(|_| dead) {
+            // A dead letter says what its message said.
+            Some(original) => headers.carry(name, original),
+            None => headers.push(name, said.as_bytes()),
+        }
+    }
     if let Some(content_type) = content_type(outgoing) {
         headers.push(CONTENT_TYPE, content_type.as_bytes());
     }
@@ -172,5 +191,68 @@ impl Headers {
             }
             HeaderValue::Float(number) => self.push(key, number.to_string().as_bytes()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use super::*;
+    use crate::{
+        broker::{
+            Target,
+            kafka::{ledger::Ledger, source::Partition, target},
+        },
+        envelope::{Decode, DecodeRules, Message, RawMessage, decode},
+        written::{Node, Problems, Span, Value},
+    };
+
+    const DEAD: &[(&str, &str)] = &[("rialto-dead-reason", "refused")];
+
+    fn target() -> Target {
+        let node = Node::new("to", Span::outside("test"), Value::Str("orders".into()));
+        target::read(&"log".into(), &node, &mut Problems::default()).unwrap()
+    }
+
+    fn message(key: Option<&[u8]>) -> Message {
+        let record = Record::new(&Partition::for_tests("source"), 7, None, key, None);
+        let rules = DecodeRules { shape: Decode::Auto, any: false, message_max: 1 << 20, broker: "log".into() };
+        decode(RawMessage { body: "{}".into(), carrier: Arc::new(record) }, &rules, 0).unwrap()
+    }
+
+    fn key_of(own: Option<&[u8]>, key: &str, headers: &[(&str, &str)]) -> Option<Vec<u8>> {
+        let (target, message) = (target(), message(own));
+        let outgoing = Outgoing {
+            target: &target,
+            message: &message,
+            address: "orders",
+            key,
+            body: b"{}",
+            content_type: "",
+            headers,
+            fields: &[],
+            attempt: 1,
+            timeout: Duration::from_secs(15),
+        };
+        let mut value = Vec::new();
+        of(&outgoing, Ledger::slot(0, 0), 0, &mut value).unwrap().key.map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_key_that_is_no_text_is_kept_and_one_that_is_written_wins() {
+        let binary: &[u8] = &[0xff, 0];
+        assert_eq!(key_of(Some(binary), "", &[]).as_deref(), Some(binary));
+        assert_eq!(key_of(Some(binary), "customer-1", &[]).as_deref(), Some(&b"customer-1"[..]));
+        assert_eq!(key_of(Some(b""), "", &[]).as_deref(), Some(&b""[..]), "empty is not null");
+        assert_eq!(key_of(None, "", &[]), None);
+        // A text that a route's own template made nothing of stays behind.
+        assert_eq!(key_of(Some(b"text"), "", &[]), None);
+    }
+
+    #[test]
+    fn a_dead_letter_has_the_key_of_its_message() {
+        assert_eq!(key_of(Some(b"own"), "the route's", DEAD).as_deref(), Some(&b"own"[..]));
+        assert_eq!(key_of(None, "the route's", DEAD).as_deref(), Some(&b"the route's"[..]));
     }
 }

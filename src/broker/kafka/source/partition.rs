@@ -72,6 +72,14 @@ impl Partition {
     }
 }
 
+#[cfg(test)]
+impl Partition {
+    /// The first partition of a topic.
+    pub(in crate::broker::kafka) fn for_tests(topic: &str) -> Arc<Self> {
+        Arc::new(Self::new(topic.into(), 0, 0, Arc::default()))
+    }
+}
+
 impl fmt::Display for Partition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}[{}]", self.topic, self.number)
