@@ -62,7 +62,10 @@ export class Inlet {
   #reject(delivery, error) {
     if (!(error instanceof Refusal)) console.error(error)
     const refusal = error instanceof Refusal ? error : malformed(error.message)
-    delivery.update(true, outcomes.rejected({ error: refusal.amqp }).described())
-    if (refusal.condition === 'amqp:link:message-size-exceeded' && this.entity.settings.too_large_detaches) this.face.refuse(this.link, refusal)
+    // rhea merges the dispositions of two neighbours of one tick, whatever their outcomes: a refusal has a tick of its own.
+    setImmediate(() => {
+      delivery.update(true, outcomes.rejected({ error: refusal.amqp }).described())
+      if (refusal.condition === 'amqp:link:message-size-exceeded' && this.entity.settings.too_large_detaches) this.face.refuse(this.link, refusal)
+    })
   }
 }
