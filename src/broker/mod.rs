@@ -180,6 +180,12 @@ pub trait Origin: fmt::Debug + Send + Sync {
         false
     }
 
+    /// True where those dead letters are always there, and keep what is rejected whole: then they are what a source has that says
+    /// nothing.
+    fn keeps_rejected(&self) -> bool {
+        false
+    }
+
     /// True where each producer waits for the verdict on its own message (an HTTP request): without a `dead_letter`, what cannot be
     /// delivered or routed is refused to its producer, and nothing is lost by it.
     fn answers(&self) -> bool {

@@ -52,7 +52,7 @@ impl<'a> DeadLetters<'a> {
 
     /// What a source without a word about dead letters does: one that can hold a message must say.
     pub(super) fn unsaid(&self, at: &Span, faults: &mut Problems) -> DeadLetterTo {
-        if self.origin.answers() {
+        if self.origin.answers() || self.origin.keeps_rejected() {
             return DeadLetterTo::Native;
         }
         if self.origin.holds() {
