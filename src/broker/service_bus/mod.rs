@@ -4,8 +4,9 @@
 //!   settings    what is configured          connection_string   what Azure's portal shows          schema      for editors
 //!   credential  who we are                  sas                 a signed word with an end          entity      names of queues and topics
 //!   target      where to publish            properties          what travels beside a body         probe       what `check --connect` asks
-//!   publisher   one link, over either transport
+//!   publisher   one link, over either transport             origin   what to read      tap   looks without taking
 //!   https       one link over HTTPS: batches as JSON, on Microsoft's own client crate
+//!   amqp        AMQP 1.0: sources, taps, and one link where `transport: amqp` says so
 //! ```
 //!
 //! The crate `azure_messaging_servicebus` writes the requests and this folder does the rest: it knows no timeout, no `Retry-After`, no
@@ -18,16 +19,19 @@ use async_trait::async_trait;
 use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
 
+mod amqp;
 mod connection_string;
 mod credential;
 mod entity;
 mod https;
+mod origin;
 mod probe;
 mod properties;
 mod publisher;
 mod sas;
 mod schema;
 mod settings;
+mod tap;
 mod target;
 
 #[cfg(test)]
@@ -41,7 +45,7 @@ pub static KIND: Kind = Kind {
     schemes: &["servicebus", "sb"],
     given: None,
     promises: Promises {
-        source: false,
+        source: true,
         publisher: true,
         redelivers: true,
         ordered: true,
@@ -57,50 +61,47 @@ pub static KIND: Kind = Kind {
 
 /// A configured namespace.
 #[derive(Debug)]
-struct ServiceBus {
+pub(super) struct ServiceBus {
     name: Arc<str>,
     settings: Arc<Settings>,
 }
 
+/// As the trait object: origins keep the broker they were read from.
+#[derive(Debug)]
+struct Configured(Arc<ServiceBus>);
+
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
     let settings = Settings::read(name, node, faults)?;
-    Some(Arc::new(ServiceBus { name: name.into(), settings: Arc::new(settings) }))
+    Some(Arc::new(Configured(Arc::new(ServiceBus { name: name.into(), settings: Arc::new(settings) }))))
 }
 
 #[async_trait]
-impl Broker for ServiceBus {
+impl Broker for Configured {
     fn kind(&self) -> &'static Kind {
         &KIND
     }
 
     fn display(&self) -> String {
-        self.settings.display()
+        self.0.settings.display()
     }
 
     fn origin(&self, written: &Node, faults: &mut Problems) -> Option<Arc<dyn Origin>> {
-        for key in ["queue", "topic", "subscription"] {
-            let _ = written.child(key);
-        }
-        faults.fault(written.at(), "reading from Service Bus is not built yet");
-        None
+        Some(Arc::new(origin::BusOrigin::read(&self.0, written, faults)?))
     }
 
     fn target(&self, written: &Node, faults: &mut Problems) -> Option<Target> {
-        target::read(&self.name, &self.settings, written, faults)
+        target::read(&self.0.name, &self.0.settings, written, faults)
     }
 
     async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
-        publisher::open(&self.settings, key, house).await
+        publisher::open(&self.0.settings, key, house).await
     }
 
     fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
-        Err(format!(
-            "whoever receives from `{}` takes the message from its readers: add a subscription to the topic and read that",
-            target.address.text
-        ))
+        tap::of(&self.0, target)
     }
 
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {
-        probe::ask(&self.name, &self.settings, what, house).await
+        probe::ask(&self.0.name, &self.0.settings, what, house).await
     }
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::{
-    https,
+    amqp, https,
     settings::{Settings, Transport},
 };
 use crate::broker::{House, LinkKey, Probe};
@@ -17,6 +17,9 @@ pub(super) async fn ask(broker: &Arc<str>, settings: &Settings, what: &Probe<'_>
             Ok(_) => Vec::new(),
             Err(fault) => vec![fault.to_string()],
         },
-        _ => Vec::new(),
+        (Probe::Broker, Transport::Amqp) => amqp::probe::namespace(broker, settings, house).await,
+        (Probe::Target(target), Transport::Amqp) => amqp::probe::target(broker, settings, target, house).await,
+        // Whatever is published by, reading is by AMQP.
+        (Probe::Origin(origin), _) => amqp::probe::origin(broker, settings, *origin, house).await,
     }
 }

@@ -45,9 +45,23 @@ struct ServiceBusBroker {
     tls: Option<tls::Written>,
 }
 
-/// Nothing to read yet.
+/// A queue, or a topic's subscription.
 #[derive(JsonSchema)]
-struct ServiceBusSource {}
+#[expect(dead_code, reason = "a shape for editors")]
+struct ServiceBusSource {
+    /// The queue's name; `NAME/$DeadLetterQueue` for its dead letters.
+    queue: Option<String>,
+    /// The topic's name, with `subscription`.
+    topic: Option<String>,
+    /// The name of one of the topic's subscriptions.
+    subscription: Option<String>,
+    /// The queue or subscription has sessions: several are read at a time, each in its own order.
+    #[schemars(extend("default" = false))]
+    sessions: Option<bool>,
+    /// How many sessions are read at a time, from 1 to 100.
+    #[schemars(extend("default" = 8))]
+    sessions_max: Option<u64>,
+}
 
 /// A queue or a topic.
 #[derive(JsonSchema)]

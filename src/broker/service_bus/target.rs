@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{entity, settings::Settings, settings::Transport};
 use crate::{
     broker::{Field, InFlight, LinkKey, Target, TemplateText},
-    written::{Node, Problems},
+    written::{Node, Problems, Span},
 };
 
 /// Over HTTPS what is sent to one queue or topic goes one request after the other, or it would lose its order. While one request is on
@@ -13,7 +13,7 @@ use crate::{
 const IN_FLIGHT_HTTPS: InFlight = InFlight { batches: 2, messages: 2_000, batch_messages: 1_000 };
 
 /// Over AMQP transfers follow each other without waiting.
-const IN_FLIGHT_AMQP: InFlight = InFlight { batches: 8, messages: 4_000, batch_messages: 512 };
+pub(super) const IN_FLIGHT_AMQP: InFlight = InFlight { batches: 8, messages: 4_000, batch_messages: 512 };
 
 /// Further templates of a target, in the order of [`Target::fields`].
 const FIELDS: [&str; 2] = ["session_id", "scheduled_at"];
@@ -62,18 +62,7 @@ pub(super) fn read(broker: &Arc<str>, settings: &Settings, node: &Node, faults: 
         faults.fault(&at, format!("the connection string is for `{only}` alone")).hint("use one without `EntityPath`");
         return None;
     }
-    let in_flight = match settings.transport() {
-        Transport::Https => IN_FLIGHT_HTTPS,
-        Transport::Amqp => IN_FLIGHT_AMQP,
-    };
-    let mut target = Target {
-        link: LinkKey { broker: Arc::clone(broker), part: "".into() },
-        address: TemplateText { text, at },
-        rule: entity::RULE,
-        fields: Vec::new(),
-        options: Arc::new(Options::default()),
-        in_flight,
-    };
+    let mut target = named(broker, settings, &text, &at);
     if node.is_map() {
         // Application properties, which other transports call headers: compiled where those are.
         let _ = node.child("properties");
@@ -90,7 +79,23 @@ pub(super) fn read(broker: &Arc<str>, settings: &Settings, node: &Node, faults: 
     Some(target)
 }
 
-fn read_name(node: &Node, faults: &mut Problems) -> Option<(String, crate::written::Span)> {
+/// A queue or topic without further fields.
+pub(super) fn named(broker: &Arc<str>, settings: &Settings, name: &str, at: &Span) -> Target {
+    let in_flight = match settings.transport() {
+        Transport::Https => IN_FLIGHT_HTTPS,
+        Transport::Amqp => IN_FLIGHT_AMQP,
+    };
+    Target {
+        link: LinkKey { broker: Arc::clone(broker), part: "".into() },
+        address: TemplateText { text: name.to_owned(), at: at.clone() },
+        rule: entity::RULE,
+        fields: Vec::new(),
+        options: Arc::new(Options::default()),
+        in_flight,
+    }
+}
+
+fn read_name(node: &Node, faults: &mut Problems) -> Option<(String, Span)> {
     let queue = node.opt::<String>("queue", faults);
     let topic = node.opt::<String>("topic", faults);
     let at = |key: &str| node.peek(key).unwrap_or(node).at().clone();

@@ -1,0 +1,251 @@
+//! What a link does: attaches a sender for each queue or topic, and writes what it is given, batch after batch.
+//!
+//! It runs beside the link, so that handing over a batch waits for nothing but room: neither for the token of a new entity nor for a
+//! peer that is frozen. The first fault ends it, and with it the link.
+
+use std::{collections::HashMap, sync::Arc};
+
+use fe2o3_amqp::{
+    Sender,
+    link::{SendError, delivery::DeliveryFut},
+    session::SessionHandle,
+};
+use fe2o3_amqp_types::messaging::Outcome as Disposition;
+use futures_util::FutureExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{sleep_until, timeout},
+};
+
+use super::{
+    fault::Fault,
+    line::Line,
+    message::Prepared,
+    parcel::{Packed, Parcel, pack},
+    wire::CLOSE_TIME,
+};
+use crate::outcome::{Outcome, Reason};
+
+/// Queues and topics that a template may have open at once.
+const SENDERS_MAX: usize = 64;
+
+/// A parcel is not larger where the service names no limit: what the Standard tier takes.
+const PARCEL_BYTES: u64 = 256 << 10;
+
+/// What a link is asked to do.
+pub(super) enum Work {
+    Send(Consignment),
+    /// A round trip, to find out whether the service still answers.
+    Ping(oneshot::Sender<Result<(), Fault>>),
+}
+
+/// The messages of a batch that go to one entity, in order.
+pub(super) struct Group {
+    pub(super) entity: Box<str>,
+    /// With their places in the batch.
+    pub(super) messages: Vec<(usize, Prepared)>,
+}
+
+/// A batch on its way.
+pub(super) struct Consignment {
+    pub(super) groups: Vec<Group>,
+    /// What is known already, by place.
+    pub(super) outcomes: Vec<Outcome>,
+    /// Messages travel one by one.
+    pub(super) alone: bool,
+    pub(super) written: oneshot::Sender<Result<Written, Fault>>,
+}
+
+/// A batch that is written, and not answered yet.
+pub(super) struct Written {
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) sent: Vec<Sent>,
+}
+
+/// One transfer, until it is answered.
+pub(super) struct Sent {
+    pub(super) receipt: DeliveryFut<Result<Disposition, SendError>>,
+    pub(super) places: Vec<usize>,
+    _unread: Arc<()>,
+}
+
+/// The senders of one connection.
+pub(super) struct Outbox {
+    line: Line,
+    session: SessionHandle<()>,
+    senders: HashMap<Box<str>, Outlet>,
+    /// A parcel with several messages is not larger, whatever the service would take.
+    bytes_max: u64,
+}
+
+/// A sender of one entity.
+struct Outlet {
+    sender: Sender,
+    /// Shared with every transfer that is not answered yet.
+    unread: Arc<()>,
+}
+
+impl Outbox {
+    pub(super) fn new(line: Line, session: SessionHandle<()>, bytes_max: u64) -> Self {
+        Self { line, session, senders: HashMap::new(), bytes_max }
+    }
+
+    /// Works until nobody has work any more, then closes in an orderly way.
+    pub(super) async fn run(mut self, mut work: mpsc::Receiver<Work>) {
+        let fault = loop {
+            let next = tokio::select! {
+                next = work.recv() => next,
+                () = sleep_until(self.line.claims.due().into()) => match self.line.claims.put_all().await {
+                    Ok(()) => continue,
+                    Err(fault) => break fault,
+                },
+            };
+            match next {
+                Some(Work::Send(consignment)) => {
+                    if let Err(fault) = self.deliver(consignment).await {
+                        break fault;
+                    }
+                }
+                Some(Work::Ping(answer)) => {
+                    let pinged = self.ping().await;
+                    let fault = pinged.as_ref().err().cloned();
+                    // Whoever asked may be tired of waiting.
+                    let _ = answer.send(pinged);
+                    if let Some(fault) = fault {
+                        break fault;
+                    }
+                }
+                None => return self.close().await,
+            }
+        };
+        drop(self);
+        // All that comes after it hears the same.
+        while let Some(work) = work.recv().await {
+            let _ = match work {
+                Work::Send(consignment) => consignment.written.send(Err(fault.clone())).is_ok(),
+                Work::Ping(answer) => answer.send(Err(fault.clone())).is_ok(),
+            };
+        }
+    }
+
+    /// Writes a batch. A fault is answered to whoever waits for this batch, and ends the work.
+    async fn deliver(&mut self, consignment: Consignment) -> Result<(), Fault> {
+        let Consignment { groups, mut outcomes, alone, written } = consignment;
+        let mut sent = Vec::new();
+        for Group { entity: name, messages } in groups {
+            let dispatched = match self.attach(&name).await {
+                Ok(()) => self.dispatch(&name, messages, alone, &mut outcomes).await,
+                Err(fault) if concerns_the_entity(fault.reason) => {
+                    let outcome = fault.outcome();
+                    for (place, _) in messages {
+                        outcomes[place] = outcome.clone();
+                    }
+                    Ok(Vec::new())
+                }
+                Err(fault) => Err(fault),
+            };
+            match dispatched {
+                Ok(dispatched) => sent.extend(dispatched),
+                Err(fault) => {
+                    // A batch that nobody waits for any more was withdrawn.
+                    let _ = written.send(Err(fault.clone()));
+                    return Err(fault);
+                }
+            }
+        }
+        let _ = written.send(Ok(Written { outcomes, sent }));
+        Ok(())
+    }
+
+    async fn ping(&mut self) -> Result<(), Fault> {
+        if self.line.wire.connected() { self.line.claims.ping().await } else { Err(Fault::link("the connection was lost")) }
+    }
+
+    /// Attaches the sender of an entity, where there is none that works.
+    async fn attach(&mut self, name: &str) -> Result<(), Fault> {
+        if let Some(outlet) = self.senders.get_mut(name) {
+            // An idle sender is detached by the service after some minutes: another one takes its place, unless something is unanswered.
+            let Some(detached) = outlet.sender.on_detach().now_or_never() else { return Ok(()) };
+            let idle = Arc::strong_count(&outlet.unread) == 1;
+            self.senders.remove(name);
+            if !idle {
+                return Err(detached.into());
+            }
+        }
+        if self.senders.len() >= SENDERS_MAX {
+            self.make_room().await?;
+        }
+        self.line.claims.put(name).await?;
+        let link = format!("rialto-{name}-{}", uuid::Uuid::new_v4().simple());
+        // As long as it takes: whoever handed the batch over times it.
+        let attached = Box::pin(Sender::builder().name(link).target(name).attach(&mut self.session)).await;
+        let sender = attached.map_err(|error| Fault::from(error).while_doing(name))?;
+        self.senders.insert(name.into(), Outlet { sender, unread: Arc::default() });
+        Ok(())
+    }
+
+    /// Closes a sender that waits for nothing.
+    async fn make_room(&mut self) -> Result<(), Fault> {
+        let idle = self.senders.iter().find(|(_, outlet)| Arc::strong_count(&outlet.unread) == 1).map(|(name, _)| name.clone());
+        let Some(name) = idle else {
+            return Err(Fault::new(Reason::Throttled, format!("{SENDERS_MAX} queues and topics are in use already")));
+        };
+        if let Some(outlet) = self.senders.remove(&name) {
+            self.line.claims.forget(&name);
+            // Whatever it answers, it is not used again.
+            let _ = timeout(CLOSE_TIME, outlet.sender.close()).await;
+        }
+        Ok(())
+    }
+
+    /// Writes all messages of one entity, in order. Answers what is to be waited for.
+    async fn dispatch(
+        &mut self,
+        name: &str,
+        messages: Vec<(usize, Prepared)>,
+        alone: bool,
+        outcomes: &mut [Outcome],
+    ) -> Result<Vec<Sent>, Fault> {
+        let Some(outlet) = self.senders.get_mut(name) else { return Err(Fault::link("a sender that was not attached")) };
+        let own = outlet.sender.max_message_size().unwrap_or(PARCEL_BYTES);
+        let (packed, refused) = pack(messages, own.min(self.bytes_max), alone);
+        for (place, refusal) in refused {
+            outcomes[place] = Outcome::Refused(refusal);
+        }
+        let mut sent = Vec::with_capacity(packed.len());
+        for Packed { parcel, places } in packed {
+            let written = match parcel {
+                Parcel::One(message) => outlet.sender.send_batchable(message).await,
+                Parcel::Several(message) => outlet.sender.send_batchable(Packed::sendable(message)).await,
+            };
+            match written {
+                Ok(receipt) => sent.push(Sent { receipt, places, _unread: Arc::clone(&outlet.unread) }),
+                Err(error @ (SendError::MessageSizeExceeded(_) | SendError::MessageEncodeError)) => {
+                    let outcome = Fault::from(error).outcome();
+                    for place in places {
+                        outcomes[place] = outcome.clone();
+                    }
+                }
+                Err(error) => return Err(Fault::from(error).while_doing(name)),
+            }
+        }
+        Ok(sent)
+    }
+
+    async fn close(self) {
+        let Self { line, senders, .. } = self;
+        let closed = async {
+            for outlet in senders.into_values() {
+                // What is not answered by then is unknown, as after any lost link.
+                let _ = outlet.sender.close().await;
+            }
+        };
+        let _ = timeout(CLOSE_TIME, closed).await;
+        line.wire.close().await;
+    }
+}
+
+/// A fault of one queue or topic leaves the others alone.
+fn concerns_the_entity(reason: Reason) -> bool {
+    matches!(reason, Reason::Unroutable | Reason::Forbidden | Reason::Throttled)
+}

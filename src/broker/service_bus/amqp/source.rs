@@ -1,0 +1,84 @@
+//! One incarnation of a source without sessions: one connection that only reads, one link, one feed.
+
+use async_trait::async_trait;
+use fe2o3_amqp::{Receiver, link::CreditMode, session::SessionHandle};
+use fe2o3_amqp_types::definitions::{ReceiverSettleMode, SenderSettleMode};
+use tokio::time::timeout;
+
+use super::{
+    ahead::Ahead,
+    carrier::Place,
+    fault::Fault,
+    inlet::{Book, Inlet, Read},
+    line::Line,
+    management::{Management, node},
+    wire::CLOSE_TIME,
+};
+use crate::{
+    broker::{Ended, Source, SourceError},
+    intake::Intake,
+};
+
+/// An open queue or subscription, not read yet.
+pub(super) struct BusSource {
+    line: Line,
+    receiver: Receiver,
+    management: Management,
+    place: Place,
+    message_max: u64,
+    // The AMQP sessions of the link and of its node, which end with them.
+    _sessions: [SessionHandle<()>; 2],
+}
+
+impl BusSource {
+    /// Attaches the link and its node. The caller bounds its time.
+    pub(super) async fn attach(mut line: Line, place: Place, message_max: u64) -> Result<Self, Fault> {
+        line.claims.put(&place.path).await?;
+        line.claims.put(&node(&place.path)).await?;
+        let mut session = line.wire.session().await?;
+        let receiver = Receiver::builder()
+            .name(link_name(&place))
+            .source(&*place.path)
+            .sender_settle_mode(SenderSettleMode::Unsettled)
+            .receiver_settle_mode(ReceiverSettleMode::Second)
+            .credit_mode(CreditMode::Manual);
+        let receiver = Box::pin(receiver.attach(&mut session)).await;
+        let receiver = receiver.map_err(|error| Fault::from(error).while_doing(&place.path))?;
+        let mut beside = line.wire.session().await?;
+        let management = Management::attach(&mut beside, &place.path).await?;
+        Ok(Self { line, receiver, management, place, message_max, _sessions: [session, beside] })
+    }
+}
+
+/// A name that no other link has.
+pub(super) fn link_name(place: &Place) -> String {
+    format!("rialto-{}-{}", place.path, uuid::Uuid::new_v4().simple())
+}
+
+#[async_trait]
+impl Source for BusSource {
+    async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError> {
+        // The wire is this future's own: dropped at any await, it shuts the socket, and nothing more is settled.
+        let Self { line: Line { wire, mut claims }, receiver, mut management, place, message_max, _sessions } = *self;
+        let book = Book::default();
+        let ahead = Ahead::new(intake.window(), intake.window_bytes(), message_max);
+        let mut inlet = Inlet { receiver, book: &book, place: &place, ahead, locks_messages: true, idle_max: None };
+        let read = tokio::select! {
+            read = inlet.run(&intake) => read?,
+            fault = management.keep_messages(&book, &place.path) => return Err(fault.into()),
+            fault = claims.keep() => return Err(fault.into()),
+        };
+        let Read::Ended(end) = read else { return Err(Fault::link("an idle link that was to be kept").into()) };
+        // Whatever fails from here on, all that settled is told; what is not given back comes again when its lock ends.
+        let _ = timeout(CLOSE_TIME, leave(inlet, &mut management)).await;
+        wire.close().await;
+        Ok(end.into())
+    }
+}
+
+/// Gives back what was on its way, and detaches.
+pub(super) async fn leave(mut inlet: Inlet<'_>, management: &mut Management) -> Result<(), Fault> {
+    management.round_trip().await?;
+    inlet.give_back().await?;
+    Ok(inlet.receiver.close().await?)
+}
