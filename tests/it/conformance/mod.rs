@@ -36,7 +36,8 @@ macro_rules! for_every_kind {
         $suite!(hub, crate::conformance::hub::InProcess);
         $suite!(kafka, crate::conformance::kafka::Kafka);
         $suite!(redis, crate::conformance::redis::Redis);
-        $suite!(service_bus, crate::conformance::service_bus::Https);
+        $suite!(service_bus, crate::conformance::service_bus::Amqp);
+        $suite!(service_bus_https, crate::conformance::service_bus::Https);
         $suite!(webhook, crate::conformance::webhook::Server);
         $suite!(file, crate::conformance::file::Directory);
     };
@@ -53,6 +54,11 @@ pub(crate) trait Stand: Send + Sync {
 
     /// Which kind it is.
     fn kind(&self) -> &'static Kind;
+
+    /// What of its kind's promises this server keeps: a kind may be reached by more than one.
+    fn promises(&self) -> Promises {
+        self.kind().promises
+    }
 
     /// The process that Rialto's side runs in; a kind that lives in it has one for the whole test.
     fn house(&self) -> House {
@@ -143,8 +149,8 @@ impl<S: Stand> Scene<S> {
     /// `None` where the kind does not promise what the suite asks.
     pub(crate) async fn set(asked: impl Fn(&Promises) -> bool) -> Option<Self> {
         let stand = S::start().await;
-        let promises = &stand.kind().promises;
-        if !promises.places || !asked(promises) {
+        let promises = stand.promises();
+        if !promises.places || !asked(&promises) {
             return None;
         }
         let cable = Cable::to(&stand.server()).await;
@@ -154,7 +160,7 @@ impl<S: Stand> Scene<S> {
     }
 
     pub(crate) fn promises(&self) -> Promises {
-        self.stand.kind().promises
+        self.stand.promises()
     }
 
     pub(crate) fn house(&self) -> House {

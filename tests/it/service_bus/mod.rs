@@ -8,10 +8,12 @@ use rialto::{
 
 use crate::support;
 
+mod amqp;
 mod answers;
 mod identity;
 mod live;
 pub(crate) mod namespace;
+pub(crate) mod stand_in;
 mod turns;
 mod written;
 
