@@ -117,19 +117,19 @@ impl Settings {
         Self { place, endpoint: None, amqp_endpoint: None, transport: None, tls: Tls::default(), batch_bytes }
     }
 
-    /// What can be said before anything is dialled. A file's content is judged when it is read: it may change until then.
+    /// What can be said before anything is dialled. What a file holds may still be wrong: it may change until then.
     fn check(&self, node: &Node, faults: &mut Problems) {
         let at = |key: &str| node.peek(key).unwrap_or(node).at().clone();
         let emulated = match &self.place {
-            Place::ConnectionString(text @ Secret::Inline(_)) => match text.reveal().map(|text| ConnectionString::parse(&text)) {
-                Ok(Ok(parsed)) => parsed.emulator.then_some(parsed.host),
-                Ok(Err(why)) => {
+            Place::ConnectionString(text) => match (text.reveal().map(|text| ConnectionString::parse(&text)), text) {
+                (Ok(Ok(parsed)), _) => parsed.emulator.then_some(parsed.host),
+                (Ok(Err(why)), Secret::Inline(_)) => {
                     faults.fault(&at("connection_string"), why);
                     return;
                 }
-                Err(_) => return,
+                _ => None,
             },
-            _ => None,
+            Place::Namespace { .. } => None,
         };
         if emulated.is_some() && self.transport == Some(Transport::Https) && self.endpoint.is_none() {
             faults
@@ -144,7 +144,9 @@ impl Settings {
             plain::warn(what, &place.host, "use amqps://", &at("amqp_endpoint"), faults);
         }
         if let Some(host) = emulated {
-            plain::warn(what, &host, "the emulator is for this machine", &at("connection_string"), faults);
+            let written =
+                node.peek("connection_string").or_else(|| node.peek("connection_string_file")).unwrap_or(node).at().clone();
+            plain::warn(what, &host, "the emulator is for this machine", &written, faults);
         }
     }
 
