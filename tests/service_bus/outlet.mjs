@@ -166,16 +166,20 @@ export class Outlet {
     delivery.lockToken = undefined
     const state = delivery.remote_state
     let answer
+    let refused = false
     try {
       answer = this.#apply(outcome, token, state)
     } catch (error) {
+      refused = true
       if (!(error instanceof Refusal)) console.error(error)
       answer = outcomes.rejected({ error: (error instanceof Refusal ? error : new Refusal(500, 'amqp:internal-error', error.message)).amqp })
     }
     const settle = () => delivery.update(true, answer.described())
     const late = this.face.faults.spend('delay_answer', 'amqp', this.queue.name)
     if (late) setTimeout(settle, late.milliseconds)
-    else settle()
+    else if (outcome === 'accepted' && !refused) settle()
+    // rhea merges the dispositions of two neighbours of one tick, whatever their outcomes: all others have a tick of their own.
+    else setImmediate(settle)
   }
 
   #apply(outcome, token, state) {
