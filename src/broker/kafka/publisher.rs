@@ -199,6 +199,23 @@ impl Link {
         Ok(verdict)
     }
 
+    /// A round trip.
+    async fn alive(&self) -> Result<(), LinkDown> {
+        if let Some(down) = self.post.ledger.ended() {
+            return Err(down);
+        }
+        if !self.topic.is_empty() {
+            // What it says of the topic is the messages' business.
+            return self.ask(&self.topic).await.map(drop);
+        }
+        // Nothing was ever sent, so there is no topic to ask of, and to ask of all is too much: the client keeps a connection open, and
+        // tells when it has none.
+        match &*self.post.voice.listen().borrow() {
+            Some(fault) if fault.is_sum => Err(fault.clone().into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Hands one message over; waits while the client's queue is full.
     async fn produce(&self, outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -> Result<(), LinkDown> {
         loop {
@@ -265,19 +282,12 @@ impl Publisher for Link {
     }
 
     async fn ping(&mut self) -> Result<(), LinkDown> {
-        if let Some(down) = self.post.ledger.ended() {
-            return Err(down);
+        let alive = self.alive().await;
+        if let Err(down) = &alive {
+            // The client would go on dialling, and hold what is sent until it succeeds: a link that was found dead is dead.
+            self.post.end(down.clone());
         }
-        if !self.topic.is_empty() {
-            // What it says of the topic is the messages' business.
-            return self.ask(&self.topic).await.map(drop);
-        }
-        // Nothing was ever sent, so there is no topic to ask of, and to ask of all is too much: the client keeps a connection open, and
-        // tells when it has none.
-        match &*self.post.voice.listen().borrow() {
-            Some(fault) if fault.is_sum => Err(fault.clone().into()),
-            _ => Ok(()),
-        }
+        alive
     }
 
     async fn close(self: Box<Self>) {
