@@ -180,8 +180,7 @@ pub trait Origin: fmt::Debug + Send + Sync {
         false
     }
 
-    /// True where those dead letters are always there, and keep what is rejected whole: then they are what a source has that says
-    /// nothing.
+    /// True where those dead letters are always there, and keep what is rejected whole: the default then.
     fn keeps_rejected(&self) -> bool {
         false
     }
