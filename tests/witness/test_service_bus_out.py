@@ -13,7 +13,7 @@ from diator.message_brokers.azure import AzureMessageBroker
 from diator.message_brokers.protocol import Message
 from witness.azure_client import PAYLOAD, TRACE, WAIT, envelope, receive, text
 
-TRANSPORTS = ["https"]
+TRANSPORTS = ["https", "amqp"]
 HEADERS = {"message_type": "ecst_event", "Tenant": "Ümläut", "attempt": 3, "yes": True, "traceparent": TRACE}
 
 OUT = """\
