@@ -66,10 +66,12 @@ CAMPAIGNS = {
     "crash": [
         "stream-killed",
         "queue-killed",
+        "topic-stream-killed",
         "queue-topic-killed",
         "queue-bus-killed",
         "stream-terminated",
         "queue-terminated",
+        "topic-stream-terminated",
         "queue-topic-terminated",
         "queue-bus-once-killed",
         "queue-bus-terminated",
@@ -85,9 +87,13 @@ CAMPAIGNS = {
         "source-deleted",
         "memory-alarm",
         "consumer-timeout",
+        "kafka-frozen",
+        "kafka-restarted",
+        "kafka-rebalances",
+        "kafka-parked-killed",
         "bus-struck",
     ],
-    "teeth": ["early-ack"],
+    "teeth": ["early-ack", "commit-highest"],
 }
 # The violation that a planted bug must cause; every other scenario must be clean.
 PLANTED = {"early-ack": "lost", "commit-highest": "lost"}
