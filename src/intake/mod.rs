@@ -117,7 +117,7 @@ impl Intake {
 
     /// A feed that tells each acceptance as soon as it is known, in any order: somebody waits for each by itself, and nothing is
     /// cheaper told together.
-    fn open_prompt(&self) -> (Offers, Receipts) {
+    pub fn open_prompt(&self) -> (Offers, Receipts) {
         self.feed(false)
     }
 

@@ -40,6 +40,11 @@ impl Slot {
         Self(word)
     }
 
+    /// True where both are of one batch.
+    pub(super) fn is_beside(self, other: Self) -> bool {
+        self.batch() == other.batch()
+    }
+
     fn place(self) -> usize {
         self.0 & (BATCH_MAX - 1)
     }

@@ -8,7 +8,7 @@
 //!   topics     those that are missing      probe      what `check --connect` asks      token    what OAUTHBEARER logs in by
 //!   letter     dead letters in the words of others
 //!   origin     what to read                subscription  topics by name or pattern      carrier  what comes beside a value
-//!   source/    one consumer in its group   tap        a look from beside
+//!   source/    one consumer in its group   tap        a look from beside        relay/   both ends in transactions
 //! ```
 //!
 //! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Relayed, Target};
 use crate::written::{Node, Problems};
 
 mod carrier;
@@ -31,6 +31,7 @@ mod prefix;
 mod probe;
 mod publisher;
 mod record;
+mod relay;
 mod schema;
 mod security;
 mod settings;
@@ -42,6 +43,7 @@ mod token;
 mod topics;
 mod voice;
 
+use relay::Relays;
 use settings::Settings;
 
 /// The kind.
@@ -72,6 +74,8 @@ pub(super) struct Kafka {
     settings: Settings,
     /// What its topics turned out to take, kept over the links' lives.
     batches: publisher::BatchSize,
+    /// Exchanges that are transactions, by the part of their link.
+    relays: Relays,
 }
 
 /// As the trait object: origins keep the broker they were read from.
@@ -80,7 +84,12 @@ struct Configured(Arc<Kafka>);
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {
     let settings = Settings::read(name, node, faults)?;
-    Some(Arc::new(Configured(Arc::new(Kafka { name: name.into(), settings, batches: publisher::BatchSize::default() }))))
+    Some(Arc::new(Configured(Arc::new(Kafka {
+        name: name.into(),
+        settings,
+        batches: publisher::BatchSize::default(),
+        relays: Relays::default(),
+    }))))
 }
 
 #[async_trait]
@@ -106,8 +115,15 @@ impl Broker for Configured {
         target::read(&self.0.name, written, faults)
     }
 
-    async fn link(&self, _: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
-        Ok(Box::new(publisher::Link::open(&self.0, house).await?))
+    async fn link(&self, key: &LinkKey, house: &House) -> Result<Box<dyn Publisher>, OpenError> {
+        Ok(match self.0.relays.of(&key.part) {
+            Some(relay) => Box::new(relay::Link::open(&self.0, &relay, house).await?),
+            None => Box::new(publisher::Link::open(&self.0, house).await?),
+        })
+    }
+
+    fn relay(&self, origin: &dyn Origin, targets: &[Target]) -> Result<Relayed, String> {
+        relay::join(&self.0, origin, targets)
     }
 
     fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {

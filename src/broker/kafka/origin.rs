@@ -12,6 +12,7 @@ pub(super) use super::subscription::Topics;
 use super::{
     Kafka,
     prefix::Prefix,
+    relay::Relay,
     source::{KafkaSource, Plan},
     target,
 };
@@ -86,6 +87,44 @@ impl KafkaOrigin {
     pub(super) fn new(broker: &Arc<Kafka>, plan: Plan) -> Self {
         Self { address: format!("{}/{}", broker.name, plan.topics), broker: Arc::clone(broker), plan: Arc::new(plan) }
     }
+
+    /// Whether it reads this broker.
+    pub(super) fn is_of(&self, kafka: &Arc<Kafka>) -> bool {
+        Arc::ptr_eq(&self.broker, kafka)
+    }
+
+    /// The group, where one is written.
+    pub(super) fn group(&self) -> Option<&Arc<str>> {
+        self.plan.group.as_ref()
+    }
+
+    /// What is read, and in which group: what no other source of a process says.
+    pub(super) fn in_group(&self) -> String {
+        match &self.plan.group {
+            Some(group) => format!("{}@{group}", self.plan.topics),
+            None => self.plan.topics.to_string(),
+        }
+    }
+
+    /// The same, whose offsets the transactions of a relay commit.
+    pub(super) fn relayed(&self, relay: Arc<Relay>) -> Self {
+        let plan = &*self.plan;
+        let plan = Plan {
+            group: plan.group.clone(),
+            start: plan.start,
+            protocol: plan.protocol,
+            tombstone: plan.tombstone,
+            schema_prefix: plan.schema_prefix,
+            session_timeout: plan.session_timeout,
+            poll_interval_max: plan.poll_interval_max,
+            window: plan.window,
+            window_bytes: plan.window_bytes,
+            tail: plan.tail,
+            relay: Some(relay),
+            ..Plan::of(plan.topics.clone())
+        };
+        Self::new(&self.broker, plan)
+    }
 }
 
 impl Plan {
@@ -103,6 +142,7 @@ impl Plan {
             window: WINDOW,
             window_bytes: WINDOW_BYTES,
             tail: false,
+            relay: None,
             seen: Mutex::default(),
         }
     }

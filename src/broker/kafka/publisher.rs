@@ -19,7 +19,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::FutureExt;
 use rdkafka::{
-    Message as _,
+    ClientConfig, Message as _,
     client::{ClientContext, OAuthToken},
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode as Code},
@@ -83,14 +83,28 @@ impl Default for BatchSize {
 }
 
 impl BatchSize {
-    fn get(&self) -> usize {
+    pub(super) fn get(&self) -> usize {
         self.0.load(Ordering::Relaxed)
     }
 
     /// A quarter of `was`, unless somebody has found less already.
-    fn shrink(&self, was: usize) -> usize {
+    pub(super) fn shrink(&self, was: usize) -> usize {
         self.0.fetch_min((was / 4).max(1), Ordering::Relaxed).min((was / 4).max(1))
     }
+}
+
+/// What every producer of ours is told.
+pub(super) fn configure(config: &mut ClientConfig, batch_size: usize) {
+    config
+        .set("enable.idempotence", "true")
+        .set("acks", "all")
+        .set("compression.type", "zstd")
+        // As the Java client partitions; without a key anywhere.
+        .set("partitioner", "murmur2_random")
+        .set("linger.ms", client::millis(LINGER))
+        .set("batch.size", batch_size.to_string())
+        .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
+        .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string());
 }
 
 /// One link, one incarnation.
@@ -128,18 +142,10 @@ impl Link {
     pub(super) async fn open(broker: &Arc<Kafka>, house: &House) -> Result<Self, OpenError> {
         let batch_size = broker.batches.get();
         let mut config = client::config(&broker.settings, house)?;
+        configure(&mut config, batch_size);
         config
-            .set("enable.idempotence", "true")
-            .set("acks", "all")
-            .set("compression.type", "zstd")
-            // As the Java client partitions; without a key anywhere.
-            .set("partitioner", "murmur2_random")
-            .set("linger.ms", client::millis(LINGER))
-            .set("batch.size", batch_size.to_string())
             .set("message.timeout.ms", "0")
             .set("message.send.max.retries", TRIES.to_string())
-            .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
-            .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string())
             .set("topic.metadata.propagation.max.ms", client::millis(PROPAGATION));
         let post = Arc::new(Shared {
             voice: Voice::of(&broker.settings, house).await?,

@@ -5,6 +5,7 @@ use std::error::Error;
 use rdkafka::{
     client::{ClientContext, OAuthToken},
     config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
     error::KafkaError,
     message::DeliveryResult,
     producer::ProducerContext,
@@ -70,6 +71,9 @@ impl ClientContext for Voice {
         self.tokens.as_ref().map(Tokens::at_hand).ok_or_else(|| "no token is configured".into())
     }
 }
+
+/// For a client that only asks what a group has.
+impl ConsumerContext for Voice {}
 
 /// For a client that only asks, and sends nothing that could be reported.
 impl ProducerContext for Voice {

@@ -14,6 +14,7 @@ use crate::{
 };
 
 mod consuming;
+mod exactly_once;
 mod frozen;
 mod mock;
 mod publisher;

@@ -121,7 +121,21 @@ impl Wire {
 
     /// Makes a topic (`CreateTopics` 2) and waits until it has its leaders.
     pub(crate) async fn create(&mut self, topic: &str, partitions: i32) {
-        let request = Request::default().i32(1).text(topic).i32(partitions).i16(1).i32(0).i32(0);
+        self.create_with(topic, partitions, &[]).await;
+    }
+
+    /// The same, with settings of its own.
+    pub(crate) async fn create_with(&mut self, topic: &str, partitions: i32, settings: &[(&str, &str)]) {
+        let mut request = Request::default()
+            .i32(1)
+            .text(topic)
+            .i32(partitions)
+            .i16(1)
+            .i32(0)
+            .i32(i32::try_from(settings.len()).expect("few settings"));
+        for (name, value) in settings {
+            request = request.text(name).text(value);
+        }
         let answer = self.ask(19, 2, request.i32(5000).i8(0)).await;
         let mut answer = Answer(&answer);
         answer.i32();

@@ -8,13 +8,14 @@ use tokio::{sync::oneshot, time::sleep_until};
 #[cfg(feature = "planted-bugs")]
 use super::planted::prefix;
 use super::{
+    Plan,
     handover::{Batch, Handover, Leaving, Order, Taken},
     offsets::Offsets,
     partition::Partition,
 };
 use crate::{
     broker::Ended,
-    intake::{FeedEnd, Intake, IntakeClosed, Offers, Receipts, Seq},
+    intake::{FeedEnd, Intake, IntakeClosed, Offers, Receipts, Settled},
 };
 
 /// One partition's feed.
@@ -38,8 +39,8 @@ struct Listening {
 
 /// What receipts said.
 enum Heard {
-    /// Every number below is settled.
-    Settled(Seq, Listening),
+    /// More is settled.
+    Settled(Settled, Listening),
     /// All that was offered is settled.
     Drained(u64),
     Abandoned,
@@ -50,6 +51,7 @@ enum Heard {
 pub(super) struct Desk<'a> {
     intake: &'a Intake,
     handover: &'a Handover,
+    plan: &'a Plan,
     feeds: HashMap<u64, Feed>,
     /// A batch that waits for room in the window.
     held: Option<Batch>,
@@ -60,8 +62,8 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(intake: &'a Intake, handover: &'a Handover) -> Self {
-        Self { intake, handover, feeds: HashMap::new(), held: None, due: None, reads: true }
+    pub(super) fn new(intake: &'a Intake, handover: &'a Handover, plan: &'a Plan) -> Self {
+        Self { intake, handover, plan, feeds: HashMap::new(), held: None, due: None, reads: true }
     }
 
     /// Until the intake closes and all that was offered is settled or withdrawn, or a message is abandoned.
@@ -74,8 +76,8 @@ impl<'a> Desk<'a> {
             tokio::select! {
                 biased;
                 Some(heard) = receipts.next() => match heard {
-                    Heard::Settled(prefix, listening) => {
-                        self.settled(listening.feed, prefix);
+                    Heard::Settled(settled, listening) => {
+                        self.settled(listening.feed, &settled);
                         receipts.push(listen(listening));
                     }
                     Heard::Drained(feed) => self.drained(feed),
@@ -106,7 +108,8 @@ impl<'a> Desk<'a> {
         }
         let (id, mut opened) = (batch.partition.id, None);
         let feed = self.feeds.entry(id).or_insert_with(|| {
-            let (offers, receipts) = self.intake.open();
+            // A transaction must know at once what it need not wait for.
+            let (offers, receipts) = if self.plan.relay.is_some() { self.intake.open_prompt() } else { self.intake.open() };
             let (keep, withdrawn) = oneshot::channel();
             opened = Some(Listening { feed: id, receipts, withdrawn });
             let partition = Arc::clone(&batch.partition);
@@ -129,13 +132,19 @@ impl<'a> Desk<'a> {
         // There was room a moment ago, and nobody else takes of it: this waits for nothing.
         let Ok(room) = offers.room().await else { return };
         let count = messages.len();
+        if let Some(relay) = &self.plan.relay {
+            relay.taken(&partition, each(count, &runs));
+        }
         let first = room.offer(messages);
         offsets.offered(first, count, &runs, position);
     }
 
-    fn settled(&mut self, feed: u64, prefix: Seq) {
+    fn settled(&mut self, feed: u64, settled: &Settled) {
         if let Some(feed) = self.feeds.get_mut(&feed) {
-            feed.offsets.settled(prefix);
+            if let Some(relay) = &self.plan.relay {
+                relay.settled(&feed.partition, settled);
+            }
+            feed.offsets.settled(settled.prefix);
             feed.partition.settle(feed.offsets.committable());
         }
     }
@@ -187,12 +196,21 @@ impl<'a> Desk<'a> {
     }
 }
 
+/// The offsets of a batch, out of the runs that they make.
+fn each(messages: usize, runs: &[(usize, i64)]) -> impl Iterator<Item = i64> {
+    let ends = runs.iter().skip(1).map(|(index, _)| *index).chain([messages]);
+    runs.iter().zip(ends).flat_map(|(&(begin, offset), end)| (offset..).take(end - begin))
+}
+
 async fn listen(Listening { feed, mut receipts, mut withdrawn }: Listening) -> Heard {
     tokio::select! {
         biased;
         _ = &mut withdrawn => Heard::Withdrawn,
         settled = receipts.next() => match settled {
-            Ok(settled) => Heard::Settled(prefix(&settled), Listening { feed, receipts, withdrawn }),
+            Ok(mut settled) => {
+                settled.prefix = prefix(&settled);
+                Heard::Settled(settled, Listening { feed, receipts, withdrawn })
+            }
             Err(FeedEnd::Drained) => Heard::Drained(feed),
             Err(FeedEnd::Abandoned) => Heard::Abandoned,
         },
@@ -200,7 +218,7 @@ async fn listen(Listening { feed, mut receipts, mut withdrawn }: Listening) -> H
 }
 
 #[cfg(not(feature = "planted-bugs"))]
-fn prefix(settled: &crate::intake::Settled) -> Seq {
+fn prefix(settled: &Settled) -> crate::intake::Seq {
     settled.prefix
 }
 

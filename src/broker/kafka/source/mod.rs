@@ -25,6 +25,7 @@ use super::{
     fault::Fault,
     origin::{Beginning, Protocol, Tombstone, Topics},
     prefix::Prefix,
+    relay::Relay,
     settings::Settings,
     voice::Voice,
 };
@@ -75,6 +76,8 @@ pub(in crate::broker::kafka) struct Plan {
     pub(in crate::broker::kafka) window_bytes: u64,
     /// Without a group, from the end, nothing told: a look at what passes.
     pub(in crate::broker::kafka) tail: bool,
+    /// Offsets are committed by the transactions of this relay.
+    pub(in crate::broker::kafka) relay: Option<Arc<Relay>>,
     /// Partitions that each topic had when the first incarnation opened.
     pub(in crate::broker::kafka) seen: Mutex<Option<HashMap<String, i32>>>,
 }
@@ -89,9 +92,9 @@ impl Plan {
         }
     }
 
-    /// Whether what settles is told to anybody.
+    /// Whether what settles is told to the group by the consumer.
     fn commits(&self) -> bool {
-        !self.tail
+        !self.tail && self.relay.is_none()
     }
 
     /// Notes what is there; what was there at the first opening stays what it was.
@@ -115,6 +118,7 @@ impl Plan {
 
 /// One incarnation: a consumer that is connected and has not joined its group yet.
 pub(super) struct KafkaSource {
+    plan: Arc<Plan>,
     polling: Polling,
 }
 
@@ -124,7 +128,7 @@ impl KafkaSource {
         let config = consumer::config(settings, plan, house)?;
         let voice = Voice::of(settings, house).await?;
         let polling = Polling::open(config, voice, Arc::clone(plan)).await;
-        Ok(Self { polling: polling.map_err(|fault| fault.while_doing(settings.display()))? })
+        Ok(Self { plan: Arc::clone(plan), polling: polling.map_err(|fault| fault.while_doing(settings.display()))? })
     }
 }
 
@@ -149,7 +153,7 @@ impl Source for KafkaSource {
         polling.start(Start { batch_max, metrics: intake.metrics().clone() });
         let handover = Arc::clone(&polling.handover);
         let ended = {
-            let desk = Desk::new(&intake, &handover);
+            let desk = Desk::new(&intake, &handover, &self.plan);
             tokio::select! {
                 biased;
                 broken = polling.ended() => return Err(broken.err().unwrap_or_else(gone).into()),

@@ -20,7 +20,6 @@ pub(in crate::broker::kafka) struct Partition {
     /// Its number in the topic.
     pub(in crate::broker::kafka) number: i32,
     /// The consumer it is assigned to.
-    #[expect(dead_code, reason = "what a transaction that carries offsets has to name; it comes with `exactly_once`")]
     pub(in crate::broker::kafka) membership: Arc<Membership>,
     /// Where reading begins.
     pub(super) start: i64,

@@ -219,6 +219,11 @@ impl Reader {
         while let Some(rebalance) = events.rebalance() {
             rebalance.answer(&consumer);
         }
+        if let Some(relay) = &plan.relay {
+            for assigned in &assigned {
+                relay.release(&assigned.partition);
+            }
+        }
         // Serves the group until the last commit is answered.
         drop(consumer);
         while let Some(answer) = events.committed() {

@@ -187,7 +187,13 @@ impl Reader {
 
     fn let_go(&mut self, list: &TopicPartitionList) -> Result<(), Fault> {
         let gone = list.to_topic_map();
-        self.assigned.retain(|one| !gone.contains_key(&(one.partition.topic.to_string(), one.partition.number)));
+        let goes = |one: &Assigned| gone.contains_key(&(one.partition.topic.to_string(), one.partition.number));
+        if let Some(relay) = &self.plan.relay {
+            for one in self.assigned.iter().filter(|one| goes(one)) {
+                relay.release(&one.partition);
+            }
+        }
+        self.assigned.retain(|one| !goes(one));
         self.consumer.incremental_unassign(list).map_err(|error| Fault::of(&error).while_doing("giving partitions back"))
     }
 }
