@@ -69,6 +69,7 @@ CAMPAIGNS = {
         "topic-stream-killed",
         "queue-topic-killed",
         "queue-bus-killed",
+        "bus-stream-killed",
         "stream-terminated",
         "queue-terminated",
         "topic-stream-terminated",
@@ -92,6 +93,7 @@ CAMPAIGNS = {
         "kafka-rebalances",
         "kafka-parked-killed",
         "bus-struck",
+        "bus-source-cut-off",
     ],
     "teeth": ["early-ack", "commit-highest"],
 }
