@@ -61,6 +61,23 @@ fn every_way_to_prove_who_one_is_opens_for_writing() {
     });
 }
 
+#[test]
+fn every_way_to_prove_who_one_is_opens_for_reading() {
+    let (kafka, redis) = (Kafka::shared(), Server::start(&[]));
+    let events: Vec<String> = (0..EVENTS).map(|n| format!(r#"{{"n":{n}}}"#)).collect();
+    let (mut sources, mut routes) = (Vec::new(), Vec::new());
+    for name in ways(&kafka).keys() {
+        kafka.topic(&format!("out.{name}"));
+        kafka.write(&format!("out.{name}"), &events);
+        let read = format!("{{ broker: {name}, topic: out.{name}, group: {name}, dead_letter: {{ broker: live, stream: dead }} }}");
+        sources.push(format!("  {name}: {read}\n"));
+        routes.push(format!("  - {{ name: {name}, from: {name}, to: {{ broker: live, stream: out.{name} }} }}\n"));
+    }
+    through_all(&kafka, &redis, &sources.concat(), &routes.concat(), |name| {
+        until(name, || (redis.run::<usize>(&["XLEN", &format!("out.{name}")]) == EVENTS).then_some(()));
+    });
+}
+
 /// A certificate names its holder, whom the broker may know by name.
 #[test]
 fn the_name_in_a_certificate_is_the_one_that_permissions_are_for() {

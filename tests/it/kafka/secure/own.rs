@@ -125,6 +125,13 @@ impl Kafka {
         out.lines().map(str::to_owned).collect()
     }
 
+    /// Writes values to a topic, by kcat.
+    pub(super) fn write(&self, topic: &str, values: &[String]) {
+        let file = self.file(&format!("{topic}.lines"));
+        fs::write(&file, values.join("\n")).expect("a file");
+        run(Command::new("kcat").args(["-q", "-b", &self.address(""), "-P", "-t", topic, "-l"]).arg(file));
+    }
+
     /// Writes the key and certificate of a door into its file, and where the broker runs, has it read them.
     pub(super) fn keystore(&self, door: &str, host: &str, not_after: i32) {
         let (certificate, key) = self.certificate("broker", host, not_after);
