@@ -28,6 +28,9 @@ SCENARIOS = {
     "stream-terminated": partial(scenarios.terms, destination=scenarios.stream, count=TERMS),
     "queue-terminated": partial(scenarios.terms, destination=scenarios.queue, count=TERMS),
     "topic-stream-killed": partial(scenarios.kills, source=from_topic, destination=scenarios.stream, count=KILLS),
+    "topic-topic-killed": partial(
+        scenarios.kills, source=from_topic, destination=scenarios_kafka.transacted, count=KILLS, repeats=0
+    ),
     "queue-topic-killed": partial(scenarios.kills, destination=scenarios_kafka.topic, count=KILLS),
     "topic-stream-terminated": partial(scenarios.terms, source=from_topic, destination=scenarios.stream, count=TERMS),
     "queue-topic-terminated": partial(scenarios.terms, destination=scenarios_kafka.topic, count=TERMS),
@@ -68,6 +71,7 @@ CAMPAIGNS = {
         "queue-killed",
         "topic-stream-killed",
         "queue-topic-killed",
+        "topic-topic-killed",
         "queue-bus-killed",
         "bus-stream-killed",
         "stream-terminated",

@@ -54,8 +54,8 @@ class TopicSource:
     """A Kafka topic of three partitions, read by a group of its own, beside the topic of its dead letters."""
 
     # A window in flight, and what settled since the last commit that the group took, also behind a hole (docs/guarantees.md): that has
-    # no fixed number. Commits are asked for every half window, and answered while more settles.
-    repeats_max = 10 * WINDOW
+    # no fixed number, and this is what settles in the half second between two commits that nobody asked for.
+    repeats_max = 25 * WINDOW
 
     def __init__(self, cluster, name):
         self.cluster = cluster
