@@ -80,6 +80,7 @@ CAMPAIGNS = {
         "queue-topic-terminated",
         "queue-bus-once-killed",
         "queue-bus-terminated",
+        "bus-stream-terminated",
     ],
     "faults": [
         "stream-connections-closed",

@@ -22,7 +22,7 @@ use fe2o3_amqp_types::{
     primitives::{OrderedMap, Symbol, Value},
 };
 use futures_util::FutureExt;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout_at};
 
 use super::{
     ahead::Ahead,
@@ -41,6 +41,12 @@ const BATCH_MAX: usize = 256;
 
 /// Longest text that the service keeps as a dead letter's reason or description, in characters.
 const REASON_MAX: usize = 4096;
+
+/// A drained link that brought nothing for so long brings nothing more.
+const SILENCE: Duration = Duration::from_millis(250);
+
+/// How long at most what still comes is given back. It must leave time for the detaching.
+const GIVE_BACK_TIME: Duration = Duration::from_millis(1500);
 
 /// What is held, shared with whoever renews its locks.
 pub(super) type Book = Mutex<Held<DeliveryInfo>>;
@@ -121,10 +127,22 @@ impl Inlet<'_> {
         }
     }
 
-    /// Gives back what was on its way when the reading ended. To be called when the service has heard of the end.
+    /// Gives back what the drained link still brings: a service that has messages uses up all the leave that it was given, and what
+    /// nobody gives back stays locked. To be called when the service has heard of the end. Bounded in time; what is later than
+    /// that comes again when its lock ends.
     pub(super) async fn give_back(&mut self) -> Result<(), Fault> {
-        while let Some(delivery) = self.receiver.recv::<Body<Value>>().now_or_never() {
-            self.receiver.release(delivery?).await?;
+        // Nothing is sent where the reading itself drained the link.
+        self.receiver.drain().await?;
+        let end = Instant::now() + GIVE_BACK_TIME;
+        while self.receiver.credit() > 0 {
+            // A service that has no more messages says so on the link, but the library does not tell: the link's silence does.
+            let silent = end.min(Instant::now() + SILENCE);
+            match timeout_at(silent.into(), self.receiver.recv::<Body<Value>>()).await {
+                Ok(Ok(delivery)) => self.receiver.release(delivery).await?,
+                Ok(Err(RecvError::MessageDecode(error))) => self.receiver.release(error.info).await?,
+                Ok(Err(error)) => return Err(error.into()),
+                Err(_) => break,
+            }
         }
         Ok(())
     }

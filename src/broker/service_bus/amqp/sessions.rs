@@ -170,7 +170,7 @@ impl Slot {
             read = inlet.run(intake) => read?,
             fault = self.management.keep_session(&id, locked) => return Err(fault),
         };
-        match timeout(CLOSE_TIME, leave(inlet, &mut self.management)).await {
+        match timeout(CLOSE_TIME, leave(inlet, &mut self.session, &mut self.management)).await {
             // All that settled is told. Another session can be had all the same, unless the connection is gone, which is noticed then.
             Ok(Ok(()) | Err(_)) | Err(_) => Ok(read),
         }

@@ -27,7 +27,8 @@ pub(super) struct BusSource {
     place: Place,
     message_max: u64,
     // The AMQP sessions of the link and of its node, which end with them.
-    _sessions: [SessionHandle<()>; 2],
+    session: SessionHandle<()>,
+    beside: SessionHandle<()>,
 }
 
 impl BusSource {
@@ -46,7 +47,7 @@ impl BusSource {
         let receiver = receiver.map_err(|error| Fault::from(error).while_doing(&place.path))?;
         let mut beside = line.wire.session().await?;
         let management = Management::attach(&mut beside, &place.path).await?;
-        Ok(Self { line, receiver, management, place, message_max, _sessions: [session, beside] })
+        Ok(Self { line, receiver, management, place, message_max, session, beside })
     }
 }
 
@@ -59,7 +60,8 @@ pub(super) fn link_name(place: &Place) -> String {
 impl Source for BusSource {
     async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError> {
         // The wire is this future's own: dropped at any await, it shuts the socket, and nothing more is settled.
-        let Self { line: Line { wire, mut claims }, receiver, mut management, place, message_max, _sessions } = *self;
+        let Self { line: Line { wire, mut claims }, receiver, mut management, place, message_max, mut session, beside: _beside } =
+            *self;
         let book = Book::default();
         let ahead = Ahead::new(intake.window(), intake.window_bytes(), message_max);
         let mut inlet = Inlet { receiver, book: &book, place: &place, ahead, locks_messages: true, idle_max: None };
@@ -70,15 +72,17 @@ impl Source for BusSource {
         };
         let Read::Ended(end) = read else { return Err(Fault::link("an idle link that was to be kept").into()) };
         // Whatever fails from here on, all that settled is told; what is not given back comes again when its lock ends.
-        let _ = timeout(CLOSE_TIME, leave(inlet, &mut management)).await;
+        let _ = timeout(CLOSE_TIME, leave(inlet, &mut session, &mut management)).await;
         wire.close().await;
         Ok(end.into())
     }
 }
 
-/// Gives back what was on its way, and detaches.
-pub(super) async fn leave(mut inlet: Inlet<'_>, management: &mut Management) -> Result<(), Fault> {
+/// Gives back what was on its way, and detaches: not before the service has heard what became of each message, for where it handles a
+/// detach first, the messages stay locked. Only a question on the link's own AMQP session is sure to come after what was said there.
+pub(super) async fn leave(mut inlet: Inlet<'_>, session: &mut SessionHandle<()>, management: &mut Management) -> Result<(), Fault> {
     management.round_trip().await?;
     inlet.give_back().await?;
+    Management::attach(session, &inlet.place.path).await?.round_trip().await?;
     Ok(inlet.receiver.close().await?)
 }

@@ -162,6 +162,32 @@ async fn a_closing_source_gives_back_what_it_never_offered() {
 }
 
 #[tokio::test]
+async fn a_source_that_closes_on_a_full_queue_leaves_no_message_locked() {
+    let stand_in = StandIn::find().await;
+    let queue = stand_in.entity(json!({ "lock_seconds": 60 })).await;
+    stand_in.put(&queue, &numbers(5000)).await;
+    let broker = broker(&stand_in);
+    for turn in 1..=5 {
+        let mut running = Running::open(&*origin(&*broker, &queue), 500).await;
+        // Settled at once, so that the source asks for more, and the service sends it while the source stops.
+        running.collect(200 + turn).await.iter().for_each(accept);
+        running.closer.close();
+        let ended = async {
+            loop {
+                tokio::select! {
+                    Some(batch) = running.arrivals.recv() => accept(&batch),
+                    ended = &mut running.ended => break ended,
+                }
+            }
+        };
+        let ended = timeout(Duration::from_secs(10), ended).await.expect("an end in time").expect("no panic");
+        assert_eq!(ended.expect("an orderly end"), Ended::Drained);
+        assert_eq!(stand_in.count(&queue, "locked").await, 0, "turn {turn}");
+    }
+    assert_eq!(stand_in.count(&queue, "lock_expired").await, 0);
+}
+
+#[tokio::test]
 async fn a_subscription_is_read_like_a_queue() {
     let stand_in = StandIn::find().await;
     let topic = stand_in.entity(json!({ "subscriptions": { "eu": {}, "us": {} } })).await;
