@@ -98,6 +98,8 @@ fn a_right_that_is_taken_away_is_waited_for() {
     let mut circle = Circle::start(place, &far, TO, BACK);
     circle.flows();
     may("nothing");
+    // A channel that is in use goes on with the right that it has looked up.
+    rabbit.control(&["close_all_connections", "again"]);
     circle.waits("forbidden", "ACCESS_REFUSED");
     // Long enough for the tries that a message has, were this one of them.
     std::thread::sleep(std::time::Duration::from_secs(45));
