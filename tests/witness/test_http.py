@@ -4,6 +4,7 @@ import datetime
 import json
 import os
 import subprocess
+import time
 import urllib.error
 import urllib.request
 
@@ -41,13 +42,17 @@ class Producer:
         self.subscriber = subscriber
 
     def post(self, body, headers, below=""):
-        """(status, headers, what the JSON of the body says)"""
-        request = urllib.request.Request(self.url + below, body, headers)
-        try:
-            with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-                return answer.status, answer.headers, json.load(answer)
-        except urllib.error.HTTPError as error:
-            return error.code, error.headers, json.load(error)
+        """(status, headers, what the JSON of the body says). A bridge that has just started may ask to come again."""
+        until = time.monotonic() + SECONDS
+        while True:
+            request = urllib.request.Request(self.url + below, body, headers)
+            try:
+                with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+                    return answer.status, answer.headers, json.load(answer)
+            except urllib.error.HTTPError as error:
+                if error.code != 503 or time.monotonic() > until:
+                    return error.code, error.headers, json.load(error)
+            time.sleep(0.1)
 
     def heard(self):
         """(type, id, the envelope) of what came next."""
