@@ -6,7 +6,7 @@
 use std::{error::Error as _, fmt, time::Duration};
 
 use fe2o3_amqp::{
-    connection::{ConnectionStopReason, OpenError as ConnectError},
+    connection::{self, ConnectionStopReason, OpenError as ConnectError},
     link::{
         DetachError, IllegalLinkStateError, LinkStateError, ReceiverAttachError, RecvError, SendError, SenderAttachError,
         SessionStopReason,
@@ -146,6 +146,19 @@ impl From<ConnectError> for Fault {
                 Self::new(Reason::Unauthenticated, format!("the SASL exchange was refused ({code:?})"))
             }
             ConnectError::ProtocolHeaderMismatch(_) => Self::link("this is no server of AMQP 1.0"),
+            other => Self::link(other),
+        }
+    }
+}
+
+impl From<connection::Error> for Fault {
+    fn from(error: connection::Error) -> Self {
+        match error {
+            connection::Error::TransportError(error) => error.into(),
+            connection::Error::RemoteClosedWithError(error) => Self::of(&error),
+            connection::Error::RemoteClosed => Self::link("the service closed the connection"),
+            // What the library says where the socket ended without a word.
+            connection::Error::IllegalState => Self::link("the connection was lost"),
             other => Self::link(other),
         }
     }

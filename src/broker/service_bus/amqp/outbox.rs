@@ -18,11 +18,11 @@ use tokio::{
 };
 
 use super::{
+    claims::Claims,
     fault::Fault,
-    line::Line,
     message::Prepared,
     parcel::{Packed, Parcel, pack},
-    wire::CLOSE_TIME,
+    wire::{CLOSE_TIME, Wire},
 };
 use crate::outcome::{Outcome, Reason};
 
@@ -71,7 +71,7 @@ pub(super) struct Sent {
 
 /// The senders of one connection.
 pub(super) struct Outbox {
-    line: Line,
+    claims: Claims,
     session: SessionHandle<()>,
     senders: HashMap<Box<str>, Outlet>,
     /// A parcel with several messages is not larger, whatever the service would take.
@@ -86,38 +86,21 @@ struct Outlet {
 }
 
 impl Outbox {
-    pub(super) fn new(line: Line, session: SessionHandle<()>, bytes_max: u64) -> Self {
-        Self { line, session, senders: HashMap::new(), bytes_max }
+    pub(super) fn new(claims: Claims, session: SessionHandle<()>, bytes_max: u64) -> Self {
+        Self { claims, session, senders: HashMap::new(), bytes_max }
     }
 
-    /// Works until nobody has work any more, then closes in an orderly way.
-    pub(super) async fn run(mut self, mut work: mpsc::Receiver<Work>) {
-        let fault = loop {
-            let next = tokio::select! {
-                next = work.recv() => next,
-                () = sleep_until(self.line.claims.due().into()) => match self.line.claims.put_all().await {
-                    Ok(()) => continue,
-                    Err(fault) => break fault,
-                },
-            };
-            match next {
-                Some(Work::Send(consignment)) => {
-                    if let Err(fault) = self.deliver(consignment).await {
-                        break fault;
-                    }
-                }
-                Some(Work::Ping(answer)) => {
-                    let pinged = self.ping().await;
-                    let fault = pinged.as_ref().err().cloned();
-                    // Whoever asked may be tired of waiting.
-                    let _ = answer.send(pinged);
-                    if let Some(fault) = fault {
-                        break fault;
-                    }
-                }
-                None => return self.close().await,
-            }
+    /// Works until nobody has work any more, then closes in an orderly way. A connection that ends ends the work at once, whatever it
+    /// waits for: not everything in the client library hears of it.
+    pub(super) async fn run(mut self, mut wire: Wire, mut work: mpsc::Receiver<Work>) {
+        let ended = tokio::select! {
+            biased;
+            // First: what the service says of a link says more than that the connection ended.
+            ended = self.work_off(&mut work) => ended,
+            fault = wire.lost() => Err(fault),
         };
+        let Err(fault) = ended else { return self.close(wire).await };
+        drop(wire);
         drop(self);
         // All that comes after it hears the same.
         while let Some(work) = work.recv().await {
@@ -125,6 +108,29 @@ impl Outbox {
                 Work::Send(consignment) => consignment.written.send(Err(fault.clone())).is_ok(),
                 Work::Ping(answer) => answer.send(Err(fault.clone())).is_ok(),
             };
+        }
+    }
+
+    /// Until nobody has work any more, or something fails.
+    async fn work_off(&mut self, work: &mut mpsc::Receiver<Work>) -> Result<(), Fault> {
+        loop {
+            let next = tokio::select! {
+                next = work.recv() => next,
+                () = sleep_until(self.claims.due().into()) => {
+                    self.claims.put_all().await?;
+                    continue;
+                }
+            };
+            match next {
+                Some(Work::Send(consignment)) => self.deliver(consignment).await?,
+                Some(Work::Ping(answer)) => {
+                    let pinged = self.claims.ping().await;
+                    // Whoever asked may be tired of waiting.
+                    let _ = answer.send(pinged.clone());
+                    pinged?;
+                }
+                None => return Ok(()),
+            }
         }
     }
 
@@ -157,10 +163,6 @@ impl Outbox {
         Ok(())
     }
 
-    async fn ping(&mut self) -> Result<(), Fault> {
-        if self.line.wire.connected() { self.line.claims.ping().await } else { Err(Fault::link("the connection was lost")) }
-    }
-
     /// Attaches the sender of an entity, where there is none that works.
     async fn attach(&mut self, name: &str) -> Result<(), Fault> {
         if let Some(outlet) = self.senders.get_mut(name) {
@@ -175,7 +177,7 @@ impl Outbox {
         if self.senders.len() >= SENDERS_MAX {
             self.make_room().await?;
         }
-        self.line.claims.put(name).await?;
+        self.claims.put(name).await?;
         let link = format!("rialto-{name}-{}", uuid::Uuid::new_v4().simple());
         // As long as it takes: whoever handed the batch over times it.
         let attached = Box::pin(Sender::builder().name(link).target(name).attach(&mut self.session)).await;
@@ -191,7 +193,7 @@ impl Outbox {
             return Err(Fault::new(Reason::Throttled, format!("{SENDERS_MAX} queues and topics are in use already")));
         };
         if let Some(outlet) = self.senders.remove(&name) {
-            self.line.claims.forget(&name);
+            self.claims.forget(&name);
             // Whatever it answers, it is not used again.
             let _ = timeout(CLOSE_TIME, outlet.sender.close()).await;
         }
@@ -232,8 +234,8 @@ impl Outbox {
         Ok(sent)
     }
 
-    async fn close(self) {
-        let Self { line, senders, .. } = self;
+    async fn close(self, wire: Wire) {
+        let Self { senders, .. } = self;
         let closed = async {
             for outlet in senders.into_values() {
                 // What is not answered by then is unknown, as after any lost link.
@@ -241,7 +243,7 @@ impl Outbox {
             }
         };
         let _ = timeout(CLOSE_TIME, closed).await;
-        line.wire.close().await;
+        wire.close().await;
     }
 }
 

@@ -56,11 +56,11 @@ impl Link {
     /// Opens the connection; senders are attached when they are needed.
     pub(in super::super) async fn open(settings: &Settings, key: &LinkKey, house: &House) -> Result<Self, OpenError> {
         let opened = async {
-            let mut line = Line::open(&key.broker, settings, house).await?;
-            let session = line.wire.session().await?;
-            let plug = line.wire.plug()?;
+            let Line { mut wire, claims } = Line::open(&key.broker, settings, house).await?;
+            let session = wire.session().await?;
+            let plug = wire.plug()?;
             let (work, works) = mpsc::channel(IN_FLIGHT_AMQP.batches);
-            let outbox = tokio::spawn(Outbox::new(line, session, settings.batch_bytes as u64).run(works));
+            let outbox = tokio::spawn(Outbox::new(claims, session, settings.batch_bytes as u64).run(wire, works));
             Ok::<_, Fault>(Self { _plug: plug, work, outbox, alone: Arc::default() })
         };
         match timeout(OPEN_TIME, opened).await {

@@ -90,9 +90,12 @@ impl Wire {
         self.plug.0.try_clone().map(Plug).map_err(Fault::link)
     }
 
-    /// True until the connection is closed or lost.
-    pub(super) fn connected(&self) -> bool {
-        !self.connection.is_closed()
+    /// Completes when the connection is closed or lost, and says why. Cancel-safe.
+    pub(super) async fn lost(&mut self) -> Fault {
+        match self.connection.on_close().await {
+            Ok(()) => Fault::link("the service closed the connection"),
+            Err(error) => error.into(),
+        }
     }
 
     /// Closes in an orderly way: all that is queued is sent, and the peer answers, within [`CLOSE_TIME`].
