@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Between two attempts to open a link: 100 ms, doubling to this, with jitter. G14: flow resumes within 5 s, the opening included.
-const REOPEN_MAX: Duration = Duration::from_secs(4);
+const REOPEN_MAX: Duration = Duration::from_secs(3);
 const REOPEN_INITIAL: Duration = Duration::from_millis(100);
 
 /// An opening that takes longer than this is given up, whatever its implementation does.

@@ -22,7 +22,7 @@ use crate::{
 
 /// Between two attempts to open: 100 ms, doubling to this, with jitter. G14: flow resumes within 5 s.
 const REOPEN_INITIAL: Duration = Duration::from_millis(100);
-const REOPEN_MAX: Duration = Duration::from_secs(4);
+const REOPEN_MAX: Duration = Duration::from_secs(3);
 
 /// An incarnation that lived so long was well: the next failure begins with the shortest pause.
 const WELL_AFTER: Duration = Duration::from_secs(10);

@@ -24,7 +24,7 @@ pub(super) const ASK_TIME: Duration = Duration::from_secs(5);
 pub(super) const OTHERS: Duration = Duration::from_secs(2);
 
 /// A client waits at most so long before it dials a broker again, so that flow resumes within five seconds of its return.
-const REDIAL_MAX: Duration = Duration::from_secs(2);
+const REDIAL_MAX: Duration = Duration::from_secs(1);
 
 /// The properties of every client: where, who, how. Secrets and certificates are read anew.
 pub(super) fn config(settings: &Settings, house: &House) -> Result<ClientConfig, OpenError> {
