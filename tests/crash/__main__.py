@@ -16,7 +16,7 @@ from pathlib import Path
 from . import scenarios, scenarios_kafka, scenarios_service_bus
 from .bridge import BridgeError
 from .scenarios_kafka import from_topic
-from .scenarios_service_bus import CUTS, LINKS, REFUSALS, by_amqp, by_amqp_strictly, by_https, by_https_once, from_bus
+from .scenarios_service_bus import CUTS, LINKS, REFUSALS, by_amqp, by_https, by_https_once, from_bus, strictly
 
 KILLS = int(os.environ.get("RIALTO_CRASH_KILLS", "130"))
 TERMS = 10
@@ -54,9 +54,10 @@ SCENARIOS = {
     "bus-stream-killed": partial(scenarios.kills, source=from_bus, destination=scenarios.stream, count=KILLS),
     "queue-bus-terminated": partial(scenarios.terms, destination=by_https, count=TERMS),
     "bus-stream-terminated": partial(scenarios.terms, source=from_bus, destination=scenarios.stream, count=TERMS),
-    "bus-struck": partial(scenarios_service_bus.struck, destination=by_https, names=CUTS + REFUSALS),
+    "bus-struck": partial(scenarios_service_bus.struck, destination=by_https, names=CUTS),
+    "bus-refused": partial(scenarios_service_bus.struck, destination=partial(strictly, by_https), names=REFUSALS),
     "bus-by-amqp-struck": partial(scenarios_service_bus.struck, destination=by_amqp, names=CUTS + LINKS),
-    "bus-by-amqp-refused": partial(scenarios_service_bus.struck, destination=by_amqp_strictly, names=REFUSALS),
+    "bus-by-amqp-refused": partial(scenarios_service_bus.struck, destination=partial(strictly, by_amqp), names=REFUSALS),
     "bus-source-cut-off": scenarios_service_bus.source_cut_off,
     "commit-highest": partial(
         scenarios_kafka.parked_killed, count=PLANTED_KILLS, environment={"RIALTO_PLANT": "commit_highest"}
@@ -98,6 +99,7 @@ CAMPAIGNS = {
         "kafka-rebalances",
         "kafka-parked-killed",
         "bus-struck",
+        "bus-refused",
         "bus-source-cut-off",
     ],
     "teeth": ["early-ack", "commit-highest"],

@@ -24,9 +24,9 @@ def by_amqp(name):
     return Destination(StandIn.shared(), f"crash.{name}.out", "amqp")
 
 
-def by_amqp_strictly(name):
+def strictly(end, name):
     """One message of a key at a time: what is refused is not overtaken by what follows it on the wire (G6)."""
-    end = by_amqp(name)
+    end = end(name)
     end.more = "    ordering: strict\n"
     return end
 
