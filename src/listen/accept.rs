@@ -9,7 +9,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{HttpListener, Peer, clocked::LIMITS, connection::converse, server_tls::Certificate};
+use super::{HttpListener, Peer, clocked::LIMITS, connection::converse, hang_up, server_tls::Certificate};
 
 /// Told to connections beyond the cap: more would wait in the listen queue, where nobody can say anything to them.
 const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
@@ -17,7 +17,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\nconn
 /// Connections beyond the cap that are told so at once; others are closed without a word.
 const REFUSALS: usize = 64;
 
-/// A refused client may send its request so long: closing on unread bytes would take the answer from it.
+/// A refused client may send its request so long.
 const REFUSAL_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Between tries to accept when the process has no descriptor left, or the system no memory.
@@ -90,9 +90,7 @@ async fn refuse(mut stream: TcpStream) {
         let mut sent = [0; 1024];
         let _ = stream.read(&mut sent).await?;
         stream.write_all(FULL).await?;
-        stream.shutdown().await?;
-        while stream.read(&mut sent).await? > 0 {}
-        Ok::<_, io::Error>(())
+        hang_up(&mut stream).await
     };
     // What becomes of it is the client's affair: it is refused.
     let _ = timeout(REFUSAL_TIMEOUT, talk).await;

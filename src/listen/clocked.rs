@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::framing::Framing;
+use super::{framing::Framing, hang_up::poll_discard};
 
 /// How long a client may be silent.
 #[derive(Debug, Clone, Copy)]
@@ -27,11 +27,17 @@ pub(super) struct Limits {
     pub(super) idle: Duration,
     /// Without a byte of an answer taken.
     pub(super) write: Duration,
+    /// From our end of a conversation that was cut short to the client's.
+    pub(super) linger: Duration,
 }
 
 /// Those of every listener. A client that keeps a connection for its next request most often keeps it for a minute.
-pub(super) const LIMITS: Limits =
-    Limits { head: Duration::from_secs(10), idle: Duration::from_secs(75), write: Duration::from_secs(30) };
+pub(super) const LIMITS: Limits = Limits {
+    head: Duration::from_secs(10),
+    idle: Duration::from_secs(75),
+    write: Duration::from_secs(30),
+    linger: Duration::from_secs(2),
+};
 
 /// What the connection is at, as told by whoever serves it.
 #[derive(Debug, Default)]
@@ -86,6 +92,8 @@ pub(super) struct Clocked<S> {
     writing: Timer,
     /// What the reading timer was last set for: requests served, and the phase.
     timed: Option<(u32, u8)>,
+    /// The sending side is closed.
+    closed: bool,
 }
 
 impl<S> Clocked<S> {
@@ -98,6 +106,7 @@ impl<S> Clocked<S> {
             reading: Timer::default(),
             writing: Timer::default(),
             timed: None,
+            closed: false,
         }
     }
 
@@ -149,6 +158,21 @@ impl<S> Clocked<S> {
     }
 }
 
+impl<S: AsyncRead + Unpin> Clocked<S> {
+    /// After the end of our side: what the client is still sending is thrown away, for a while.
+    fn poll_lingered(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        // A client between two requests sends nothing that would be missed.
+        if self.framing.is_between() && self.progress.phase() != UPGRADED {
+            return Poll::Ready(());
+        }
+        if poll_discard(Pin::new(&mut self.stream), context).is_ready() {
+            return Poll::Ready(());
+        }
+        self.writing.set_once(self.limits.linger);
+        self.writing.poll(context)
+    }
+}
+
 impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
     fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
@@ -163,7 +187,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Clocked<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.written(context, polled)
@@ -188,8 +212,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Clocked<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let polled = Pin::new(&mut self.stream).poll_shutdown(context);
-        self.written(context, polled)
+        if !self.closed {
+            let polled = Pin::new(&mut self.stream).poll_shutdown(context);
+            ready!(self.written(context, polled))?;
+            self.closed = true;
+        }
+        self.poll_lingered(context).map(Ok)
     }
 }
 

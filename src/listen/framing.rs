@@ -91,6 +91,15 @@ impl Framing {
         }
     }
 
+    /// Whether all that was read are whole requests.
+    pub(super) fn is_between(&self) -> bool {
+        match &self.place {
+            Place::Head => self.head.lines == 0 && self.kept == 0,
+            Place::Chunks { last } => last == LAST_CHUNK,
+            Place::Body { .. } | Place::Lost => false,
+        }
+    }
+
     /// Takes one line, or the part of it that has come; answers what follows.
     fn line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         let Some(end) = memchr::memchr(b'\n', bytes) else {

@@ -9,6 +9,7 @@ mod accept;
 mod clocked;
 mod connection;
 mod framing;
+mod hang_up;
 mod head;
 mod house;
 mod http;
@@ -17,6 +18,7 @@ mod same_origin;
 mod server_tls;
 mod tokens;
 
+pub use hang_up::hang_up;
 pub use house::{ListenError, Listeners};
 pub use http::{Body, HttpListener, HttpSettings, Mount, Mounted, Page, Peer, Taken, full};
 pub use problem::Problem;

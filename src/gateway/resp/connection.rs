@@ -17,7 +17,6 @@ use std::{
 
 use futures_util::FutureExt;
 use tokio::{
-    io::AsyncWriteExt,
     net::TcpStream,
     time::{Instant, sleep_until, timeout},
 };
@@ -29,6 +28,7 @@ use super::{
 };
 use crate::{
     gateway::publishing::Published,
+    listen::hang_up,
     live::hub::Delivery,
     telemetry::{DropReason, GatewayMetrics},
 };
@@ -136,8 +136,8 @@ impl Connection {
             }
         }
         if end != End::Dropped(DropReason::Slow) {
-            // What was written is read before the end is seen. A client that is gone does not mind.
-            let _ = timeout(FINISH_WITHIN, self.stream.shutdown()).await;
+            // What was written is read before the end is seen. A client that is gone, or stays, does not mind.
+            let _ = timeout(FINISH_WITHIN, hang_up(&mut self.stream)).await;
         }
     }
 

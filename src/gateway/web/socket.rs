@@ -7,7 +7,10 @@ use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use serde_json::value::RawValue;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    io::AsyncWriteExt as _,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 use tokio_tungstenite::{
     WebSocketStream,
     tungstenite::{
@@ -256,7 +259,9 @@ impl Conversation {
         }
         let frame = CloseFrame { code, reason: why.into() };
         // Who does not read, or is gone, is not told.
-        let _ = timeout(farewell, self.socket.close(Some(frame))).await;
+        if let Ok(Ok(())) = timeout(farewell, self.socket.close(Some(frame))).await {
+            let _ = timeout(farewell, self.socket.get_mut().shutdown()).await;
+        }
     }
 }
 

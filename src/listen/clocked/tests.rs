@@ -4,8 +4,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use super::*;
 
-const SHORT: Limits =
-    Limits { head: Duration::from_millis(200), idle: Duration::from_millis(600), write: Duration::from_millis(200) };
+const SHORT: Limits = Limits {
+    head: Duration::from_millis(200),
+    idle: Duration::from_millis(600),
+    write: Duration::from_millis(200),
+    linger: Duration::from_millis(200),
+};
 
 fn pair(room: usize) -> (DuplexStream, Clocked<DuplexStream>, Arc<Progress>) {
     let (client, server) = duplex(room);
@@ -80,4 +84,33 @@ async fn an_answer_is_read() {
     let error = stream.write_all(&[0; 64]).await.unwrap_err();
     assert_eq!((error.kind(), start.elapsed() >= SHORT.write), (io::ErrorKind::TimedOut, true));
     drop(client);
+}
+
+/// How long hanging up takes after `sent`, with a client that does not hang up itself.
+async fn lingers_after(sent: &[u8]) -> Duration {
+    let (mut client, mut stream, progress) = pair(64);
+    client.write_all(sent).await.unwrap();
+    let _ = stream.read(&mut [0; 64]).await.unwrap();
+    progress.begin(false);
+    progress.answered();
+    let start = Instant::now();
+    stream.shutdown().await.unwrap();
+    start.elapsed()
+}
+
+#[tokio::test]
+async fn only_who_was_cut_short_is_waited_for() {
+    assert!(lingers_after(b"GET / HTTP/1.1\r\n\r\n").await < SHORT.linger);
+    assert!(lingers_after(b"POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}").await < SHORT.linger);
+    assert!(lingers_after(b"POST / HTTP/1.1\r\nContent-Length: 9\r\n\r\n{").await >= SHORT.linger);
+}
+
+#[tokio::test]
+async fn what_comes_after_the_end_is_thrown_away() {
+    let (mut client, mut stream, _) = pair(64);
+    client.write_all(b"POST / HTTP/1.1\r\nContent-Length: 999\r\n\r\n").await.unwrap();
+    let _ = stream.read(&mut [0; 64]).await.unwrap();
+    let sending = tokio::spawn(async move { client.write_all(&[b'x'; 999]).await });
+    stream.shutdown().await.unwrap();
+    sending.await.unwrap().expect("all of it is taken");
 }

@@ -52,6 +52,18 @@ async fn what_is_too_large_or_too_old_is_refused() {
 }
 
 #[tokio::test]
+async fn who_is_still_sending_too_much_hears_so() {
+    let inn = Inn::open("message_max: 1KiB").await;
+    let mut stream = TcpStream::connect(inn.address).await.expect("a connection");
+    let head = format!("POST /events HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", 16 << 20);
+    stream.write_all(head.as_bytes()).await.expect("a head");
+    stream.write_all(&vec![b'x'; 16 << 20]).await.expect("the connection is not reset");
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.expect("an answer");
+    assert_eq!(status(&answer), "413", "{answer}");
+}
+
+#[tokio::test]
 async fn pipelined_requests_are_answered_in_their_order() {
     let inn = Inn::open("").await;
     let answers = inn.say(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n").await;

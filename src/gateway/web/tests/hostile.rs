@@ -54,6 +54,14 @@ async fn a_frame_over_the_limit_is_refused_by_its_length() {
 }
 
 #[tokio::test]
+async fn who_is_still_sending_hears_the_code() {
+    let doors = Opening::default().open();
+    let (_, mut stream) = doors.shake(&[]).await;
+    stream.write_all(&frame(TEXT, &vec![b'x'; 16 << 20])).await.expect("the connection is not reset");
+    assert_eq!(close_code(&mut stream).await, Some(1009));
+}
+
+#[tokio::test]
 async fn many_small_fragments_do_not_make_a_large_message() {
     let mut fragments = frame(TEXT_PART, &[b'x'; 1024]);
     for _ in 0..1024 {
