@@ -4,6 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use super::Sentence;
 use crate::{
+    broker::Remark,
     config::plan::{DeadLetterOutline, DestinationOutline, RouteOutline, SourceOutline},
     route::{NoReceivers, Ordering},
 };
@@ -22,7 +23,41 @@ pub(super) fn of(source: &SourceOutline, route: &RouteOutline) -> Vec<Sentence> 
     all.push(Sentence { about: "when the process is killed", text: killed(source, route) });
     all.push(Sentence { about: "order", text: order(route).to_owned() });
     all.push(Sentence { about: "with N replicas", text: replicas(source) });
+    for remark in source.remarks.iter().chain(&route.dead_letter_remarks) {
+        go_on(&mut all, remark);
+    }
+    all.extend(of_kinds(route));
     all
+}
+
+/// A kind says more of what is answered already, or answers a question of its own.
+fn go_on(all: &mut Vec<Sentence>, remark: &Remark) {
+    match all.iter_mut().find(|sentence| sentence.about == remark.about) {
+        Some(sentence) => _ = write!(sentence.text, " {}", capital(&remark.text)),
+        None => all.push(Sentence { about: remark.about, text: remark.text.clone() }),
+    }
+}
+
+/// What the kinds of the destinations have to say, in the order in which the first of them says it.
+fn of_kinds(route: &RouteOutline) -> Vec<Sentence> {
+    let remarks = || route.destinations.iter().flat_map(|destination| &destination.remarks);
+    let mut abouts: Vec<&'static str> = Vec::new();
+    for remark in remarks() {
+        if !abouts.contains(&remark.about) {
+            abouts.push(remark.about);
+        }
+    }
+    let said = |destination: &DestinationOutline, about| {
+        let said = destination.remarks.iter().find(|remark| remark.about == about);
+        said.map(|remark| remark.text.clone())
+    };
+    abouts.into_iter().flat_map(|about| of_each(about, route, |destination| said(destination, about))).collect()
+}
+
+/// With a capital at its beginning: a sentence after another.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
 fn takes(source: &SourceOutline, route: &RouteOutline) -> String {
@@ -156,7 +191,8 @@ fn bad(source: &SourceOutline, route: &RouteOutline) -> String {
         "ack" => "what no route takes is acknowledged and counted",
         "reject" if source.answers => "so is what no route takes",
         "reject" => "what no route takes is rejected at its source",
-        _ => "so does what no route takes",
+        _ if matches!(source.dead_letter, DeadLetterOutline::To(_)) => "so does what no route takes",
+        _ => "so is what no route takes",
     };
     let mut text =
         format!("what is {json}over {} or without a legal address {own} with its reason, and {unrouted}", size(source.message_max));
@@ -223,7 +259,7 @@ pub(super) fn warnings(source: &SourceOutline, route: &RouteOutline) -> Vec<Stri
     if source.holds && route.dead_letter == DeadLetterOutline::Drop {
         all.push("what cannot be delivered is lost by choice (`dead_letter: drop`); it is counted and logged.".to_owned());
     }
-    if [&source.dead_letter, &route.dead_letter].contains(&&DeadLetterOutline::Native) {
+    if !source.keeps_rejected && [&source.dead_letter, &route.dead_letter].contains(&&DeadLetterOutline::Native) {
         all.push(format!(
             "whether {} has dead letters of its own cannot be seen from here; where it has none, what is rejected to it is lost.",
             source.reads

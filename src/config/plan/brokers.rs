@@ -6,7 +6,7 @@ use indexmap::IndexMap;
 
 use super::{Given, fingerprint, matching::HANDLED};
 use crate::{
-    broker::{Bound, Broker, KINDS, Kind},
+    broker::{Bound, Broker, Described, KINDS, Kind, Remark},
     written::{Node, Problems, Span, Value, scheme_of, suggestion},
 };
 
@@ -95,6 +95,12 @@ impl Brokers {
     /// The kind of a broker; empty where it had faults.
     pub(super) fn kind(&self, name: &str) -> &'static str {
         self.named.get(name).and_then(|named| named.broker.as_ref()).map_or("", |broker| broker.kind().name)
+    }
+
+    /// What a broker has to say of one of its ends; nothing where it had faults.
+    pub(super) fn remarks(&self, name: &str, end: &Described<'_>) -> Vec<Remark> {
+        let broker = self.named.get(name).and_then(|named| named.broker.as_ref());
+        broker.map(|broker| broker.remarks(end)).unwrap_or_default()
     }
 
     /// What a broker was read from.

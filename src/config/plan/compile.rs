@@ -12,7 +12,7 @@ use super::{
     top::Top,
 };
 use crate::{
-    broker::{Field, Target},
+    broker::{Described, Field, Remark, Target},
     envelope::Format,
     route::{self, DeadLetterLane, DeadLetterTo, LaneId, Pattern, Template},
     written::{AddressRule, Node, Problems},
@@ -36,7 +36,14 @@ impl<'a> Compilation<'a> {
     }
 
     /// Compiles one route, whose dead letters go to `end`.
-    pub(super) fn add(&mut self, route: &Route<'_>, end: &DeadLetterTo, told: DeadLetterOutline, faults: &mut Problems) {
+    pub(super) fn add(
+        &mut self,
+        route: &Route<'_>,
+        end: &DeadLetterTo,
+        told: (DeadLetterOutline, Vec<Remark>),
+        faults: &mut Problems,
+    ) {
+        let (dead_letter, dead_letter_remarks) = told;
         let mut compiled = route::Route {
             name: route.name.clone(),
             matcher: matching::matcher(route.node, faults),
@@ -56,7 +63,8 @@ impl<'a> Compilation<'a> {
             ordering: outline::ordering(route.ordering),
             exactly_once: route.exactly_once,
             key: written("key"),
-            dead_letter: told,
+            dead_letter,
+            dead_letter_remarks,
             destinations: Vec::new(),
         };
         for read in &route.destinations {
@@ -121,6 +129,7 @@ fn destination(
         takes,
         when: settings.peek("when").and_then(Node::text).map(str::to_owned),
         envelope,
+        remarks: destination.broker.remarks(&Described::Target(&target)),
         rules: RulesOutline(rules.clone()),
     };
     let lane = LanePlan {

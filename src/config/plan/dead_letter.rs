@@ -10,7 +10,7 @@ use super::{
     rules,
 };
 use crate::{
-    broker::{Broker, Origin, Target},
+    broker::{Broker, Described, Origin, Remark, Target},
     route::{DeadLetterTo, DeliveryRules, LaneId},
     written::{Node, Problems, Span, Value},
 };
@@ -91,6 +91,14 @@ impl<'a> DeadLetters<'a> {
             }
             DeadLetter::To(node) => self.lane(node, route, labels, faults),
         }
+    }
+
+    /// What the kind of the place has to say of it.
+    pub(super) fn remarks(&self, end: &DeadLetterTo) -> Vec<Remark> {
+        let DeadLetterTo::Lane(id) = end else { return Vec::new() };
+        let lane = self.lanes.iter().find(|lane| lane.id == *id);
+        let remarks = lane.and_then(|lane| Some(lane.broker.remarks(&Described::DeadLetter(lane.target.as_ref()?))));
+        remarks.unwrap_or_default()
     }
 
     fn lane(&mut self, node: &Node, route: &str, labels: &mut Labels, faults: &mut Problems) -> DeadLetterTo {

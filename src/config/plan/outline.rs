@@ -5,7 +5,10 @@ use std::{ops::Deref, time::Duration};
 use serde::{Serialize, Serializer};
 
 use super::rules;
-use crate::route::{DeliveryRules, NoReceivers, Ordering};
+use crate::{
+    broker::Remark,
+    route::{DeliveryRules, NoReceivers, Ordering},
+};
 
 /// All sources that are read, with their routes.
 #[derive(Debug, Clone, Serialize)]
@@ -33,6 +36,9 @@ pub struct SourceOutline {
     pub holds: bool,
     /// True where whoever sends a message waits for the verdict on it.
     pub answers: bool,
+    /// True where what is rejected to its broker is always kept there.
+    #[serde(skip)]
+    pub keeps_rejected: bool,
     /// Messages taken and not yet settled.
     pub window: usize,
     /// The same by size, in bytes.
@@ -45,6 +51,9 @@ pub struct SourceOutline {
     pub unrouted: &'static str,
     /// Where what cannot be decoded or routed goes.
     pub dead_letter: DeadLetterOutline,
+    /// What its kind has to say of it.
+    #[serde(skip)]
+    pub remarks: Vec<Remark>,
     /// What it feeds.
     pub routes: Vec<RouteOutline>,
 }
@@ -75,6 +84,9 @@ pub struct RouteOutline {
     pub key: Option<String>,
     /// Where what it cannot deliver goes.
     pub dead_letter: DeadLetterOutline,
+    /// What the kind of that place has to say of it.
+    #[serde(skip)]
+    pub dead_letter_remarks: Vec<Remark>,
     /// Where its messages go.
     pub destinations: Vec<DestinationOutline>,
 }
@@ -100,6 +112,9 @@ pub struct DestinationOutline {
     pub when: Option<String>,
     /// The form in which messages are published.
     pub envelope: &'static str,
+    /// What its kind has to say of it.
+    #[serde(skip)]
+    pub remarks: Vec<Remark>,
     /// How deliveries are tried, timed and ended.
     #[serde(flatten)]
     pub rules: RulesOutline,

@@ -15,7 +15,7 @@ use super::{
     top::Top,
 };
 use crate::{
-    broker::Origin,
+    broker::{Described, Origin},
     envelope::DecodeRules,
     route::{DeadLetterTo, EventRules, Router, SourceContext, Unrouted},
     written::Problems,
@@ -73,14 +73,14 @@ fn one(
             (Some(own), Some(shared)) if own.value != shared.value => dead.to(own, &route.name, labels, faults),
             _ => dead_letter.clone(),
         };
-        let told = outline_of(&end, origin, &dead);
+        let told = (outline_of(&end, origin, &dead), dead.remarks(&end));
         compiled.add(route, &end, told, faults);
     }
     let graves: Vec<_> = dead.lanes.iter().map(|lane| compile::dead_letter(lane, &house.top.name, faults)).collect();
     let unrouted = unrouted(&policy, &dead_letter, origin, faults);
     let decoding = policy.decode.as_ref().map_or(policy::AUTO, |decode| decode.value);
 
-    let outline = SourceOutline {
+    let mut outline = SourceOutline {
         name: source.name.to_string(),
         broker: source.broker.to_string(),
         kind: house.brokers.kind(&source.broker),
@@ -88,12 +88,14 @@ fn one(
         address: origin.address().to_owned(),
         holds: origin.holds(),
         answers: origin.answers(),
+        keeps_rejected: origin.keeps_rejected(),
         window: source.window,
         window_bytes: source.window_bytes,
         message_max: source.message_max,
         decode: decoding.as_str(),
         unrouted: policy::unrouted_as_str(unrouted),
         dead_letter: outline_of(&dead_letter, origin, &dead),
+        remarks: Vec::new(),
         routes: compiled.outlines,
     };
     let (graves, dead_lanes): (Vec<_>, Vec<_>) = graves.into_iter().collect::<Option<Vec<_>>>()?.into_iter().unzip();
@@ -105,6 +107,7 @@ fn one(
         .inspect_err(|error| _ = faults.fault(&source.at, format!("the routes of the source `{}`: {error}", source.name)));
     let mut lanes: Vec<_> = compiled.lanes.into_iter().chain(dead_lanes).collect();
     let origin = once::join(source, declaring(source.origin.clone()?, &lanes), routes, &mut lanes, house.brokers, faults)?;
+    outline.remarks = house.brokers.remarks(&source.broker, &Described::Origin(origin.as_ref()));
     let fingerprint = fingerprint_of(house, source, routes, &lanes);
     let pipeline = PipelinePlan {
         source: source.name.clone(),
