@@ -9,6 +9,7 @@
 //!   letter     dead letters in the words of others
 //!   origin     what to read                subscription  topics by name or pattern      carrier  what comes beside a value
 //!   source/    one consumer in its group   tap        a look from beside        relay/   both ends in transactions
+//!   remarks    for `explain`
 //! ```
 //!
 //! librdkafka reconnects inside one client, keeping order and, by idempotence, sending nothing twice. That is within one incarnation;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Relayed, Target};
+use super::{Broker, Described, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Relayed, Remark, Target};
 use crate::written::{Node, Problems};
 
 mod carrier;
@@ -32,6 +33,7 @@ mod probe;
 mod publisher;
 mod record;
 mod relay;
+mod remarks;
 mod schema;
 mod security;
 mod settings;
@@ -129,6 +131,10 @@ impl Broker for Configured {
     fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
         let origin = tap::of(target, &self.0)?;
         Ok(Arc::new(origin))
+    }
+
+    fn remarks(&self, end: &Described<'_>) -> Vec<Remark> {
+        remarks::of(end)
     }
 
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
+use super::{Broker, Described, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Remark, Target};
 use crate::written::{Node, Problems};
 
 mod amqp;
@@ -28,6 +28,7 @@ mod origin;
 mod probe;
 mod properties;
 mod publisher;
+mod remarks;
 mod sas;
 mod schema;
 mod settings;
@@ -99,6 +100,10 @@ impl Broker for Configured {
 
     fn tap(&self, target: &Target) -> Result<Arc<dyn Origin>, String> {
         tap::of(&self.0, target)
+    }
+
+    fn remarks(&self, end: &Described<'_>) -> Vec<Remark> {
+        remarks::of(&self.0, end)
     }
 
     async fn probe(&self, what: &Probe<'_>, house: &House) -> Vec<String> {

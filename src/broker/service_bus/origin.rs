@@ -84,7 +84,8 @@ impl BusOrigin {
         Self { broker: Arc::clone(broker), place, address: address.into(), sessions, message_max: message_max.0 }
     }
 
-    fn is_dead_letters(&self) -> bool {
+    /// Whether it reads the dead letters of a queue or subscription.
+    pub(super) fn is_dead_letters(&self) -> bool {
         ends_in_dead_letters(&self.place.path).is_some()
     }
 }

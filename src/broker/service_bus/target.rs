@@ -37,6 +37,16 @@ impl Options {
         target.options.downcast_ref()
     }
 
+    /// Whether the destination says a session.
+    pub(super) fn sets_session(&self) -> bool {
+        self.fields[0].is_some()
+    }
+
+    /// Whether the destination says when a message can be read.
+    pub(super) fn schedules(&self) -> bool {
+        self.fields[1].is_some()
+    }
+
     /// The rendered fields by name; an empty text is none.
     pub(super) fn set<'a>(&self, fields: &[Option<&'a str>]) -> Set<'a> {
         let field = |index: Option<usize>| index.and_then(|index| *fields.get(index)?).filter(|text| !text.is_empty());
