@@ -28,6 +28,11 @@ const TYPE_PROPERTY: &str = "message_type";
 /// Headers of other transports that have a place of their own here.
 const PLACED: [&str; 3] = [ID_PROPERTY, TYPE_PROPERTY, "message_name"];
 
+/// The property that says how a body is to be read: as it is, or as base64 where HTTPS could not carry the bytes. It is each hop's own,
+/// and never carried on.
+pub(super) const ENCODING: &str = "rialto-encoding";
+pub(super) const BASE64: &str = "base64";
+
 /// How Azure's own clients call the header `traceparent`.
 const DIAGNOSTIC_ID: &str = "Diagnostic-Id";
 const TRACEPARENT: &str = "traceparent";
@@ -78,7 +83,7 @@ pub(super) fn each_application(out: &Outgoing<'_>, each: &mut dyn FnMut(&str, He
     let (mut parent, mut state, mut diagnostic) = (is_set(TRACEPARENT), is_set(TRACESTATE), is_set(DIAGNOSTIC_ID));
     let mut traced: Option<String> = None;
     message.headers(&mut |name, value| {
-        if PLACED.contains(&name) || is_set(name) {
+        if PLACED.contains(&name) || name == ENCODING || is_set(name) {
             return;
         }
         match name {
@@ -106,7 +111,7 @@ pub(super) fn each_application(out: &Outgoing<'_>, each: &mut dyn FnMut(&str, He
     if is_too_long(message.id()) && !is_set(ID_PROPERTY) {
         each(ID_PROPERTY, HeaderValue::Str(message.id()));
     }
-    for (name, value) in out.headers {
+    for (name, value) in out.headers.iter().filter(|(name, _)| *name != ENCODING) {
         each(name, HeaderValue::Str(value));
         if *name == TRACEPARENT {
             traced = Some((*value).to_owned());

@@ -10,6 +10,7 @@ use crate::support;
 
 mod amqp;
 mod answers;
+mod both_ways;
 mod identity;
 mod live;
 pub(crate) mod namespace;

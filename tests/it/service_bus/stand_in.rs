@@ -14,6 +14,8 @@ pub(crate) struct StandIn {
     client: reqwest::Client,
     /// `host:port` of its plain AMQP face.
     pub(crate) amqp: String,
+    /// The URL of its plain HTTP face.
+    pub(crate) http: String,
     policy: String,
     key: String,
 }
@@ -59,8 +61,9 @@ impl StandIn {
         let about: Value = serde_json::from_slice(&about).expect("JSON");
         let text = |value: &Value| value.as_str().expect("text").to_owned();
         let amqp = text(&about["amqp"]).trim_start_matches("amqp://").to_owned();
+        let http = text(&about["http"]);
         let policy = &about["policies"][0];
-        Self { control, client, amqp, policy: text(&policy["name"]), key: text(&policy["key"]) }
+        Self { control, client, amqp, http, policy: text(&policy["name"]), key: text(&policy["key"]) }
     }
 
     /// The broker's settings for an AMQP face at that address, in YAML.
@@ -78,6 +81,12 @@ impl StandIn {
     /// The broker's settings for it.
     pub(crate) fn settings(&self) -> String {
         self.settings_at(&self.amqp)
+    }
+
+    /// The same, publishing over HTTPS; reading stays with AMQP.
+    pub(crate) fn settings_over_https(&self) -> String {
+        let Self { amqp, http, policy, key, .. } = self;
+        format!("{{ namespace: contoso, policy: {policy}, key: {key:?}, endpoint: '{http}', amqp_endpoint: 'amqp://{amqp}' }}")
     }
 
     async fn ask(&self, method: reqwest::Method, path: &str, body: &Value) -> Value {

@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
 use fe2o3_amqp_types::{
     messaging::{
@@ -11,6 +12,7 @@ use fe2o3_amqp_types::{
     primitives::{SimpleValue, SymbolRef, Timestamp, Value},
 };
 
+use super::super::properties::{BASE64, ENCODING};
 use crate::envelope::{Carrier, HeaderValue, Property, RawMessage};
 
 /// What a producer's library calls the trace context (W3C, version 00) on this transport.
@@ -47,20 +49,39 @@ pub(super) struct BusCarrier {
     properties: Properties,
     /// In their order. Values of types that no other transport has are text already.
     application: Vec<(String, SimpleValue)>,
+    /// Why it must not be delivered, whatever its body says.
+    refused: Option<&'static str>,
 }
 
-/// A received message, or the sentence that says why its body is none that can travel.
+/// A received message, or the sentence that says why its body is none that can travel. A body that went out over HTTPS as base64, for it
+/// was no text, is the bytes again that it was; one that says so and is no base64 is refused, and stays as it came.
 pub(super) fn raw_message(message: Message<Body<Value>>, place: &Place) -> Result<RawMessage, &'static str> {
-    let body = body_of(message.body)?;
+    let mut body = body_of(message.body)?;
     let application = message.application_properties.map(|properties| properties.0.into_inner()).unwrap_or_default();
+    let mut application: Vec<_> = application.into_iter().map(|(name, value)| (name, plain_or_text(value))).collect();
+    let mut refused = None;
+    if let Some(at) = application.iter().position(says_base64) {
+        match BASE64_STANDARD.decode(&body) {
+            Ok(bytes) => {
+                body = bytes.into();
+                application.remove(at);
+            }
+            Err(_) => refused = Some("its property `rialto-encoding` says `base64`, and its body is none"),
+        }
+    }
     let carrier = BusCarrier {
         place: place.clone(),
         deliveries: message.header.as_ref().map_or(0, |header: &Header| header.delivery_count),
         annotations: message.message_annotations,
         properties: message.properties.unwrap_or_default(),
-        application: application.into_iter().map(|(name, value)| (name, plain_or_text(value))).collect(),
+        application,
+        refused,
     };
     Ok(RawMessage { body, carrier: Arc::new(carrier) })
+}
+
+fn says_base64((name, value): &(String, SimpleValue)) -> bool {
+    name == ENCODING && matches!(value, SimpleValue::String(text) if text == BASE64)
 }
 
 /// When the lock of a received message ends, in milliseconds since the Unix epoch; by the service's clock.
@@ -178,6 +199,10 @@ impl Carrier for BusCarrier {
     fn position(&self) -> Option<String> {
         let sequence = number(self.annotation(annotation::SEQUENCE_NUMBER)?)?;
         Some(format!("{}/{sequence}", self.place.path))
+    }
+
+    fn refused(&self) -> Option<&str> {
+        self.refused
     }
 }
 

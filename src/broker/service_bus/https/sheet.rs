@@ -9,15 +9,11 @@ use std::{borrow::Cow, fmt::Write as _, ops::Range};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use jiff::fmt::rfc2822::DateTimePrinter;
 
-use super::super::properties::{Properties, each_application};
+use super::super::properties::{BASE64, ENCODING, Properties, each_application};
 use crate::{broker::Outgoing, envelope::HeaderValue, outcome::Refusal};
 
 /// What a message needs beside its body and the texts of its properties, roughly.
 const OVERHEAD: usize = 320;
-
-/// The property that says how a body is to be read.
-pub(in super::super) const ENCODING: &str = "rialto-encoding";
-pub(in super::super) const BASE64: &str = "base64";
 
 /// The content type is no property that a batch is documented to take, so it travels as an application property too.
 const CONTENT_TYPE: &str = "content-type";
@@ -113,9 +109,7 @@ fn write_message(text: &mut String, out: &Outgoing<'_>, properties: &Properties<
     let mut typed = false;
     each_application(out, &mut |name, value| {
         typed |= name == CONTENT_TYPE;
-        if name != ENCODING {
-            user.value(name, value);
-        }
+        user.value(name, value);
     });
     if let Some(kind) = properties.content_type.as_deref().filter(|kind| !typed && *kind != JSON) {
         user.text(CONTENT_TYPE, kind);
