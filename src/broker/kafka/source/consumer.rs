@@ -45,6 +45,9 @@ const TOPICS_LOOK: Duration = Duration::from_secs(10);
 /// How often librdkafka tells where partitions end, for the lag.
 const ENDS_EVERY: Duration = Duration::from_secs(5);
 
+/// While it connects, a consumer's events and its cluster are listened to in turns of this.
+const LISTEN: Duration = Duration::from_millis(50);
+
 /// A blocking question is asked for so long at a time.
 const SLICE: Duration = Duration::from_millis(250);
 
@@ -127,9 +130,10 @@ pub(super) fn open(config: &ClientConfig, voice: Voice, handover: &Handover) -> 
         BaseConsumer::from_config_and_context(config, Events::new(voice)).map_err(|error| Fault::of(&error))?;
     let faults = consumer.context().faults();
     let (until, mut down) = (Instant::now() + OPEN_TIME, None);
-    while !client::has_heard(consumer.client(), Duration::from_millis(250)) {
-        // Events of the client are told only while it is polled.
-        while consumer.poll(Duration::ZERO).is_some() {}
+    while !client::has_heard(consumer.client(), LISTEN) {
+        // Events of the client are told only while it is polled, lines of its log among them: a client that fails logs faster than one
+        // event in each round, and what is wrong would never be heard behind them.
+        let _ = consumer.poll(LISTEN);
         let told = faults.borrow().clone();
         if let Some(fault) = told.filter(|fault| fault.is_sum || client::is_final(fault)) {
             // A name may have several addresses, of which the client has tried one: it is given time for the others.
