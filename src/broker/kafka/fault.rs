@@ -13,6 +13,9 @@ use crate::{
 /// In an error that says nothing else of it: OpenSSL's own, and the state in which a connection was lost.
 const TLS_WORDS: [&str; 2] = ["SSL routines", "in state SSL_HANDSHAKE"];
 
+/// OpenSSL's words for a certificate of the other side that does not hold. Why it does not, librdkafka keeps to itself.
+const UNVERIFIED: &str = "certificate verify failed";
+
 /// A classified error.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
@@ -37,7 +40,7 @@ impl Fault {
     /// An event of the whole client. `words` name the broker and what it said.
     pub(super) fn of_client(error: &KafkaError, words: &str) -> Self {
         let code = error.rdkafka_error_code();
-        let detail = if words.is_empty() { error.to_string() } else { words.to_owned() };
+        let detail = if words.is_empty() { error.to_string() } else { explained(words) };
         let is_sum = code == Some(Code::AllBrokersDown);
         let reason = code.map_or(Reason::Link, of_code);
         // What the other side says of a handshake comes as a lost connection, with these words in it.
@@ -55,6 +58,16 @@ impl Fault {
         self.detail = format!("{what}: {}", self.detail);
         self
     }
+}
+
+/// The words of an event, where one of them needs more: of a certificate that does not hold librdkafka guesses one reason of three.
+fn explained(words: &str) -> String {
+    let Some(at) = words.find(UNVERIFIED) else { return words.to_owned() };
+    let upto = &words[..at + UNVERIFIED.len()];
+    format!(
+        "{upto}: the broker's certificate is signed by nobody that we trust (`tls.ca_file`), or for another name, or out of its dates; \
+         `openssl s_client -connect` tells which"
+    )
 }
 
 /// What a code means for whatever it answers; what says nothing of a reason is the link's.
@@ -112,5 +125,22 @@ impl From<Fault> for SourceError {
 impl From<Fault> for LinkDown {
     fn from(fault: Fault) -> Self {
         Self::new(fault.reason, fault.detail)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_certificate_that_does_not_hold_is_explained_without_a_guess() {
+        let error = KafkaError::Global(Code::SSL);
+        let said = "ssl://k:9093/1: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate \
+                    could not be verified, verify that ssl.ca.location is correctly configured (after 7ms in state SSL_HANDSHAKE)";
+        let fault = Fault::of_client(&error, said);
+        assert_eq!(fault.reason, Reason::Tls);
+        assert!(fault.detail.starts_with("ssl://k:9093/1: SSL handshake failed"), "{}", fault.detail);
+        assert!(fault.detail.contains("out of its dates") && !fault.detail.contains("ssl.ca.location"), "{}", fault.detail);
+        assert_eq!(Fault::of_client(&error, "k: no cipher").detail, "k: no cipher");
     }
 }
