@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs};
 
-use super::{Bridge, Kafka, Place, Server, free_port, get, identified, login, password, trusting, until};
+use super::{Bridge, Kafka, Place, Server, Way, free_port, get, identified, login, password, trusting, until};
 
 const EVENTS: usize = 20;
 
@@ -83,7 +83,7 @@ fn every_way_to_prove_who_one_is_opens_for_reading() {
 fn the_name_in_a_certificate_is_the_one_that_permissions_are_for() {
     let kafka = Kafka::shared();
     kafka.admin(&["acls", "--add", "--allow-principal", "User:holder", "--operation", "All", "--topic", "held"]);
-    let mut bridge = Bridge::start(kafka.clone(), "held", &login(&kafka, "TLS", &identified(&kafka, "holder", 2999)));
+    let mut bridge = Bridge::start(Way::Writing, kafka.clone(), "held", &login(&kafka, "TLS", &identified(&kafka, "holder", 2999)));
     bridge.give();
     bridge.has_delivered_all();
 }

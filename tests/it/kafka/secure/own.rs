@@ -62,7 +62,7 @@ impl Kafka {
         };
         let bearer = |key: &str, value: &str| format!("listener.name.login.oauthbearer.{key}={value}");
         let door = |name: &str| format!("listener.name.{name}.ssl.keystore.location={}", file(&format!("{name}.pem")));
-        let mut options: Vec<String> = ["TLS=SSL", "EXPIRED=SSL", "ELSEWHERE=SSL", "LOGIN=SASL_SSL"]
+        let mut options: Vec<String> = ["TLS=SSL", "TRUSTED=SSL", "EXPIRED=SSL", "ELSEWHERE=SSL", "LOGIN=SASL_SSL"]
             .iter()
             .flat_map(|one| ["--listener", one])
             .map(str::to_owned)
