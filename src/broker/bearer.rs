@@ -6,9 +6,9 @@
 //!   assertion  a certificate's signed word instead of a secret
 //! ```
 //!
-//! A token is kept until four fifths of its life are over and then renewed by one caller, while the others go on with the old one.
-//! While there is none that holds, all who need one wait for one answer, good or bad. Nothing is asked again by itself: whoever opens a
-//! link asks, and its back-off is the pause between two questions.
+//! A token is kept until four fifths of its life are over and then renewed aside, while all go on with the old one. While there is none
+//! that holds, all who need one wait for one answer, good or bad. Nothing is asked again by itself: whoever opens a link asks, and its
+//! back-off is the pause between two questions; whoever keeps a connection open with its token asks again every 10 s.
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
-use issuer::Issuer;
+use issuer::{Issuer, LOOK_EVERY};
 pub(super) use settings::{WrittenEntra, WrittenOauth};
 
 /// A token in hand within this time, or an error.
@@ -48,7 +48,7 @@ pub(super) struct Bearer {
     issuer: Issuer,
     held: Mutex<Held>,
     /// Who holds it asks the issuer.
-    asking: tokio::sync::Mutex<()>,
+    asking: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -90,30 +90,16 @@ impl Token {
 
 impl Bearer {
     fn new(broker: &str, issuer: Issuer) -> Self {
-        Self { broker: broker.into(), issuer, held: Mutex::default(), asking: tokio::sync::Mutex::default() }
+        Self { broker: broker.into(), issuer, held: Mutex::default(), asking: Arc::default() }
     }
 
     /// A token that holds, within 10 s. `Unauthenticated` where the issuer refuses us or a file holds none that holds; `Link`, `Dns`,
-    /// `Tls`, `Timeout` or `Throttled` where the issuer cannot be asked now.
-    pub(super) async fn token(&self, house: &House) -> Result<Token, OpenError> {
-        let asked = Instant::now();
-        let now = SystemTime::now();
-        let old = self.lock().token.clone().filter(|token| !token.is_over(now));
-        match old {
-            Some(token) if !token.is_due(now) => Ok(token),
-            Some(token) => match self.asking.try_lock() {
-                // It holds still, and somebody is about to bring the next.
-                Err(_) => Ok(token),
-                Ok(_alone) => Ok(self.renewed(token, house).await),
-            },
-            None => {
-                let first = async {
-                    let _alone = self.asking.lock().await;
-                    self.first(asked, house).await
-                };
-                let late = || OpenError { reason: Reason::Timeout, detail: format!("{}: no token within 10 s", self.issuer) };
-                timeout(TOKEN_WITHIN, first).await.unwrap_or_else(|_| Err(late()))
-            }
+    /// `Tls`, `Timeout` or `Throttled` where the issuer cannot be asked now. While one holds, nobody waits for the next.
+    pub(super) async fn token(self: &Arc<Self>, house: &House) -> Result<Token, OpenError> {
+        match self.held() {
+            Some(token) if token.is_due(SystemTime::now()) => Ok(self.renew(token, house).await),
+            Some(token) => Ok(token),
+            None => self.fresh(house).await,
         }
     }
 
@@ -121,11 +107,15 @@ impl Bearer {
     pub(super) async fn after(&self, old: &Token, house: &House) -> Token {
         let mut failing = false;
         loop {
+            // Another link may have renewed it already.
+            if let Some(next) = self.held().filter(|token| token.text != old.text) {
+                return next;
+            }
             let due = self.lock().token.as_ref().map_or(old.renew_at, |token| token.renew_at);
             let Some(due) = due else { return std::future::pending().await };
-            sleep(due.duration_since(SystemTime::now()).unwrap_or_default().max(Duration::from_secs(1))).await;
-            match self.token(house).await {
-                Ok(token) if token.text != old.text => return token,
+            let pause = if failing { self.pause() } else { LOOK_EVERY };
+            sleep(due.duration_since(SystemTime::now()).unwrap_or_default().max(pause)).await;
+            match self.fresh(house).await {
                 Ok(_) => failing = false,
                 Err(error) if failing => tracing::debug!(broker = %self.broker, %error, "still no other token"),
                 Err(error) => {
@@ -144,21 +134,51 @@ impl Bearer {
         }
     }
 
-    /// Asks while none holds. Who waited for another's question takes its answer.
-    async fn first(&self, asked: Instant, house: &House) -> Result<Token, OpenError> {
-        {
-            let held = self.lock();
-            let now = SystemTime::now();
-            if let Some(token) = held.token.as_ref().filter(|token| !token.is_over(now)) {
-                return Ok(token.clone());
-            }
-            if let Some((at, error)) = &held.failed
-                && *at >= asked
-            {
-                return Err(error.clone());
-            }
+    /// The token that holds, though it may be due.
+    fn held(&self) -> Option<Token> {
+        let now = SystemTime::now();
+        self.lock().token.clone().filter(|token| !token.is_over(now))
+    }
+
+    /// Sees to the next one, if nobody does yet. A file is read at once; an issuer may take its time, and is asked aside.
+    async fn renew(self: &Arc<Self>, old: Token, house: &House) -> Token {
+        let Ok(alone) = Arc::clone(&self.asking).try_lock_owned() else { return old };
+        if self.issuer.is_near() {
+            return self.renewed(old, house).await;
         }
-        let answer = self.issuer.ask(&house.metrics.certificates(&self.broker)).await.and_then(|token| self.living(token));
+        // A question that is never answered, or ends with its pipeline, is not asked again at once.
+        let old = Token { renew_at: Some(SystemTime::now() + RENEW_PAUSE), ..old };
+        self.lock().token = Some(old.clone());
+        let (bearer, house, held) = (Arc::clone(self), house.clone(), old.clone());
+        tokio::spawn(async move {
+            bearer.renewed(held, &house).await;
+            drop(alone);
+        });
+        old
+    }
+
+    /// A token that is not due, or the old one where no other is to be had. Who waited for another's question takes its answer.
+    async fn fresh(&self, house: &House) -> Result<Token, OpenError> {
+        let asked = Instant::now();
+        let fresh = async {
+            let _alone = self.asking.lock().await;
+            match self.held() {
+                Some(token) if !token.is_due(SystemTime::now()) => Ok(token),
+                Some(token) => Ok(self.renewed(token, house).await),
+                None => self.first(asked, house).await,
+            }
+        };
+        timeout(TOKEN_WITHIN, fresh).await.unwrap_or_else(|_| Err(self.late()))
+    }
+
+    /// Asks while none holds, unless that was asked and refused since `asked`.
+    async fn first(&self, asked: Instant, house: &House) -> Result<Token, OpenError> {
+        if let Some((at, error)) = &self.lock().failed
+            && *at >= asked
+        {
+            return Err(error.clone());
+        }
+        let answer = self.ask(house).await;
         let mut held = self.lock();
         match &answer {
             Ok(token) => *held = Held { token: Some(token.clone()), failed: None },
@@ -169,11 +189,9 @@ impl Bearer {
 
     /// Asks while the old one holds, which stays where no other is to be had.
     async fn renewed(&self, old: Token, house: &House) -> Token {
-        let metrics = house.metrics.certificates(&self.broker);
-        let asked = timeout(TOKEN_WITHIN, self.issuer.ask(&metrics)).await;
-        let late = || Err(OpenError { reason: Reason::Timeout, detail: format!("{}: no token within 10 s", self.issuer) });
-        let token = match asked.unwrap_or_else(|_| late()).and_then(|token| self.living(token)) {
-            Ok(token) => Token { renew_at: token.renew_at.map(|due| self.not_at_once(due)), ..token },
+        let token = match self.ask(house).await {
+            // An issuer that gives what it gave before is not asked again at once.
+            Ok(token) => Token { renew_at: token.renew_at.map(|due| due.max(SystemTime::now() + self.pause())), ..token },
             Err(error) => {
                 tracing::warn!(broker = %self.broker, %error, "the token was not renewed; the old one is used while it holds");
                 Token { renew_at: Some(SystemTime::now() + RENEW_PAUSE), ..old }
@@ -183,9 +201,20 @@ impl Bearer {
         token
     }
 
-    /// A file is cheap to look at; an issuer that gives what it gave before is not asked again at once.
-    fn not_at_once(&self, due: SystemTime) -> SystemTime {
-        if self.issuer.is_near() { due } else { due.max(SystemTime::now() + RENEW_PAUSE) }
+    /// One question; what it brings holds.
+    async fn ask(&self, house: &House) -> Result<Token, OpenError> {
+        let metrics = house.metrics.certificates(&self.broker);
+        let asked = timeout(TOKEN_WITHIN, self.issuer.ask(&metrics)).await;
+        asked.unwrap_or_else(|_| Err(self.late())).and_then(|token| self.living(token))
+    }
+
+    /// Between two questions. A file is cheap to look at.
+    fn pause(&self) -> Duration {
+        if self.issuer.is_near() { LOOK_EVERY } else { RENEW_PAUSE }
+    }
+
+    fn late(&self) -> OpenError {
+        OpenError { reason: Reason::Timeout, detail: format!("{}: no token within 10 s", self.issuer) }
     }
 
     fn living(&self, token: Token) -> Result<Token, OpenError> {

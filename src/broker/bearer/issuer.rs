@@ -17,7 +17,7 @@ use super::{
 use crate::{broker::OpenError, outcome::Reason, telemetry::CertificateMetrics, written::Secret};
 
 /// A file is looked at this often.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// RFC 7523, section 2.2.
 const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 

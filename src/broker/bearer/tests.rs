@@ -60,7 +60,7 @@ impl Server {
         self.asked.lock().expect("no panic").clone()
     }
 
-    fn client(&self) -> Bearer {
+    fn client(&self) -> Arc<Bearer> {
         let text = format!("oauth: {{ token_url: 'http://{}/token', client_id: me, client_secret: 'se:cret' }}", self.address);
         bearer(&text)
     }
@@ -85,9 +85,14 @@ async fn read(mut stream: TcpStream) -> (Asked, TcpStream) {
     }
 }
 
-fn bearer(text: &str) -> Bearer {
+fn bearer(text: &str) -> Arc<Bearer> {
     let (bearer, faults) = read_for_tests(text);
-    bearer.unwrap_or_else(|| panic!("{text}: {faults:?}"))
+    Arc::new(bearer.unwrap_or_else(|| panic!("{text}: {faults:?}")))
+}
+
+/// The token in hand may be renewed from now on.
+fn fall_due(bearer: &Bearer) {
+    bearer.lock().token.as_mut().expect("held").renew_at = Some(SystemTime::now());
 }
 
 fn house() -> House {
@@ -249,13 +254,37 @@ async fn a_token_is_renewed_ahead_of_its_end_and_used_while_that_fails() {
     let server = Server::start(answers, Duration::ZERO).await;
     let (bearer, house) = (server.client(), house());
     let token = bearer.token(&house).await.expect("a token");
-    bearer.lock().token.as_mut().expect("held").renew_at = Some(SystemTime::now());
+    fall_due(&bearer);
     assert_eq!(bearer.token(&house).await.expect("the old one holds").reveal(), "first");
+    while server.asked().len() < 2 || bearer.asking.try_lock().is_err() {
+        sleep(Duration::from_millis(5)).await;
+    }
     assert_eq!(bearer.token(&house).await.expect("no question at once").reveal(), "first");
     assert_eq!(server.asked().len(), 2);
-    bearer.lock().token.as_mut().expect("held").renew_at = Some(SystemTime::now());
+    fall_due(&bearer);
     let next = timeout(Duration::from_secs(5), bearer.after(&token, &house)).await.expect("the next");
     assert_eq!(next.reveal(), "second");
+    // Another connection may have been told of the first, and asks only now.
+    let next = timeout(Duration::from_millis(500), bearer.after(&token, &house)).await.expect("it is there");
+    assert_eq!(next.reveal(), "second");
+}
+
+#[tokio::test]
+async fn nobody_waits_for_an_issuer_while_a_token_holds() {
+    let server = Server::start(|n| granted(&format!("t{n}"), 3600), Duration::from_millis(700)).await;
+    let (bearer, house) = (server.client(), house());
+    bearer.token(&house).await.expect("a token");
+    fall_due(&bearer);
+    let start = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(bearer.token(&house).await.expect("it holds").reveal(), "t0");
+    }
+    assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
+    while bearer.token(&house).await.expect("it holds").reveal() == "t0" {
+        assert!(start.elapsed() < Duration::from_secs(5), "the next one comes by itself");
+        sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(server.asked().len(), 2, "one question for all of them");
 }
 
 #[tokio::test]
