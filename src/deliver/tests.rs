@@ -121,6 +121,7 @@ fn refuses(bodies: &[String], text: &str, outcome: &Outcome) -> Answer {
 struct Rig {
     held: Arc<std::sync::atomic::AtomicBool>,
     seen: Arc<Mutex<Vec<String>>>,
+    board: Arc<Board>,
     journal: Transit,
     door: Door,
     arrivals: mpsc::Receiver<Arrival>,
@@ -190,10 +191,10 @@ impl Rig {
         let graves: Graves = Arc::new(|_, _| Ok(Buried { address: "grave".into(), fields: Box::default(), received: None }));
         let board = Arc::new(Board::new(2, std::time::Instant::now()));
         let (stop, stopping) = watch::channel(false);
-        tokio::spawn(LinkWorker::new(spec, journal.backlog(&[LANE, GRAVE]), house, graves, board).run(stopping));
+        tokio::spawn(LinkWorker::new(spec, journal.backlog(&[LANE, GRAVE]), house, graves, Arc::clone(&board)).run(stopping));
         let (door, arrivals) = Door::new(1000, 1 << 20, true, metrics.source("s"));
         let (intake, closer) = door.intake();
-        Self { held, seen, journal, door, arrivals, intake, _closer: closer, _stop: stop }
+        Self { held, seen, board, journal, door, arrivals, intake, _closer: closer, _stop: stop }
     }
 
     /// Appends one batch; a message `k1` has the key `k`, and `-1` has none.

@@ -56,7 +56,10 @@ impl LinkWorker {
         match event {
             LineEvent::Opened(Ok(publisher)) => self.link_opened(publisher, now),
             LineEvent::Opened(Err(error)) => self.link_failed(&error, now),
-            LineEvent::Ponged(publisher, Ok(())) => self.line = Line::Up { publisher, heard: now },
+            LineEvent::Ponged(publisher, Ok(())) => {
+                self.said.clear();
+                self.line = Line::Up { publisher, heard: now };
+            }
             LineEvent::Ponged(_, Err(down)) => self.link_died(None, &down, now),
             LineEvent::Sent(sent) => {
                 self.rendered = sent.rendered;
@@ -81,7 +84,6 @@ impl LinkWorker {
             info!(broker = %self.key.broker, link = %self.key.part, attempts = self.attempts, "connected again");
         }
         self.attempts = 0;
-        self.said.clear();
         self.metrics.up(true);
         self.line = Line::Up { publisher, heard: now };
         for (id, lane) in &self.lanes {
@@ -123,7 +125,7 @@ impl LinkWorker {
         }
         let of_link = is_of_link(down.reason);
         self.flaps = if of_link { self.flaps.saturating_add(1) } else { 0 };
-        if self.flaps < 2 {
+        if self.said.insert(down.reason) {
             warn!(
                 broker = %self.key.broker, link = %self.key.part, reason = %down.reason, error = %down.detail,
                 unanswered = parcels.iter().map(|parcel| parcel.items.len()).sum::<usize>(), "link lost; reopening"
@@ -132,8 +134,14 @@ impl LinkWorker {
         self.metrics.reconnected();
         // One that opens only to be closed is no better than one that does not open.
         self.attempts = self.flaps.saturating_sub(1);
-        self.said = BTreeSet::from([down.reason]);
         self.line_down(down.reason, down.after, now);
+        if self.flaps > 1 {
+            let concerned: BTreeSet<_> = parcels.iter().flat_map(|parcel| &parcel.items).map(|item| item.entry.lane()).collect();
+            for lane in concerned {
+                // It may be opened: what was on it asks whether it may be used, one message at a time.
+                self.pause_lane(lane, now, down.reason, &down.detail);
+            }
+        }
         let guilty = parcels.first().and_then(|parcel| parcel.items.first()).map(Item::position);
         let guilty = guilty.filter(|oldest| !of_link && self.suspect.died(*oldest));
         for parcel in parcels {

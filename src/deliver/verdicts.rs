@@ -25,6 +25,7 @@ impl LinkWorker {
         // The flight is its sole owner; were it not, the tickets would say "not delivered", and nothing would be lost.
         let Some(parcel) = Arc::into_inner(flight.parcel) else { return };
         debug_assert_eq!(parcel.items.len(), outcomes.len(), "one outcome a message");
+        self.said.clear();
         if std::mem::take(&mut self.flaps) > 1 {
             tracing::info!(broker = %self.key.broker, link = %self.key.part, "connected again, and answered");
         }
@@ -87,15 +88,11 @@ impl LinkWorker {
             Step::PauseLane { until, reason } => {
                 lane.metrics.try_failed(reason);
                 item.failed(false, reason, detail(outcome));
-                if lane.pause(until, reason) {
-                    self.house.reports.tell(|_| notices::paused(&spec, reason, detail(outcome)));
-                    let (route, destination) = (&spec.route, &spec.destination);
-                    warn!(%route, %destination, %reason, error = detail(outcome), "destination paused; it is asked again until it takes messages");
-                }
-                self.board.set_paused(id, true);
-                match key.filter(|key| self.parked.holds(*key)) {
-                    Some(key) => self.parked.park(key, item, until),
-                    None => drop(lane.resend.insert(item.position(), item)),
+                self.pause_lane(id, until, reason, detail(outcome));
+                match (key.filter(|key| self.parked.holds(*key)), self.lanes.get_mut(&id)) {
+                    (Some(key), _) => self.parked.park(key, item, until),
+                    (None, Some(lane)) => drop(lane.resend.insert(item.position(), item)),
+                    (None, None) => {}
                 }
             }
             // An answer never leaves a message waiting as it was.
@@ -104,6 +101,17 @@ impl LinkWorker {
         if let Some(key) = key {
             self.parked.landed(key, now);
         }
+    }
+
+    /// Until then nothing goes there, and then one message at a time, until one is delivered.
+    pub(super) fn pause_lane(&mut self, id: LaneId, until: Instant, reason: Reason, detail: &str) {
+        let Some(lane) = self.lanes.get_mut(&id) else { return };
+        if lane.pause(until, reason) {
+            self.house.reports.tell(|_| notices::paused(&lane.spec, reason, detail));
+            let (route, destination) = (&lane.spec.route, &lane.spec.destination);
+            warn!(%route, %destination, %reason, error = detail, "destination paused; it is asked again until it takes messages");
+        }
+        self.board.set_paused(id, true);
     }
 
     /// A failure by the destination's word; enough of them, over enough keys, are the destination's fault.

@@ -63,7 +63,7 @@ pub struct LinkWorker {
     pub(super) flaps: u32,
     /// Openings that failed in a row.
     pub(super) attempts: u32,
-    /// Why it could not be opened, since it was last up: each reason is said once.
+    /// Why it was lost or could not be opened, since it last answered: each reason is said once.
     pub(super) said: BTreeSet<Reason>,
     pub(super) rendered: Rendered,
     in_flight: InFlight,

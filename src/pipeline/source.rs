@@ -53,6 +53,8 @@ pub(super) struct Supervisor {
     attempts: u32,
     /// Why it was lost or not to be had, since it was last well: each reason is said once.
     said: BTreeSet<Reason>,
+    /// It was opened, and was lost before it was well.
+    flaps: bool,
 }
 
 /// Why an incarnation is over.
@@ -80,6 +82,7 @@ impl Supervisor {
             orders,
             attempts: 0,
             said: BTreeSet::new(),
+            flaps: false,
         }
     }
 
@@ -91,15 +94,10 @@ impl Supervisor {
                 _ = self.orders.wait_for(|order| *order != Order::Run) => return,
                 source = open(&self.origin, &self.house) => source,
             };
-            let opened = Instant::now();
             let over = match source {
                 Ok(source) => self.incarnation(source).await,
                 Err(failed) => Over::Ended(Err(failed)),
             };
-            if opened.elapsed() > WELL_AFTER {
-                self.attempts = 0;
-                self.said.clear();
-            }
             match over {
                 Over::Ordered => return,
                 Over::Ended(Ok(Ended::Finished)) => return self.finished(),
@@ -114,10 +112,12 @@ impl Supervisor {
 
     /// One connection's life.
     async fn incarnation(&mut self, source: Box<dyn Source>) -> Over {
-        if self.attempts > 0 {
-            info!(source = %self.name, from = %self.origin.display(), "source reads again");
-        } else {
-            info!(source = %self.name, from = %self.origin.display(), "source reads");
+        let opened = Instant::now();
+        match self.attempts {
+            0 => info!(source = %self.name, from = %self.origin.display(), "source reads"),
+            // It is said once it lasts.
+            _ if self.flaps => {}
+            _ => self.reads_again(),
         }
         self.broker.up(true);
         self.metrics.state(SourceState::Running);
@@ -126,7 +126,10 @@ impl Supervisor {
         let mut paused_since = None;
         loop {
             let ordered = tokio::select! {
-                ended = &mut running => return Over::Ended(ended.map_err(|error| (error.reason, error.detail))),
+                ended = &mut running => {
+                    self.flaps = opened.elapsed() < WELL_AFTER;
+                    return Over::Ended(ended.map_err(|error| (error.reason, error.detail)));
+                }
                 _ = self.orders.wait_for(|order| *order != Order::Run) => true,
                 () = tokio::time::sleep(LOOK_EVERY) => false,
             };
@@ -135,6 +138,9 @@ impl Supervisor {
                 return Over::Ordered;
             }
             let now = Instant::now();
+            if self.attempts > 0 && now.duration_since(opened) >= WELL_AFTER {
+                self.well();
+            }
             // A source that holds nothing back would lose what it is not there to hear.
             if !self.origin.holds() || !self.all_paused() {
                 paused_since = None;
@@ -145,6 +151,19 @@ impl Supervisor {
                 return Over::Paused;
             }
         }
+    }
+
+    fn reads_again(&self) {
+        info!(source = %self.name, from = %self.origin.display(), "source reads again");
+    }
+
+    /// It has read for a while.
+    fn well(&mut self) {
+        if std::mem::take(&mut self.flaps) {
+            self.reads_again();
+        }
+        self.attempts = 0;
+        self.said.clear();
     }
 
     /// Stops reading and waits until all that was offered is told upstream, or until the order to stop at once.

@@ -68,3 +68,25 @@ async fn a_link_that_is_closed_for_what_we_are_not_is_no_message_s_fault() {
     assert!(!seen.iter().any(|body| body.starts_with("grave")), "{seen:?}");
     assert!(start.elapsed() > Duration::from_millis(750), "the pause grows, though each opening succeeds: {:?}", start.elapsed());
 }
+
+#[tokio::test]
+async fn a_link_that_opens_only_to_be_closed_pauses_what_was_on_it() {
+    let mended = Arc::new(AtomicBool::new(false));
+    let ours = Arc::clone(&mended);
+    let mut rig =
+        Rig::start(quick(), move |bodies| if ours.load(Relaxed) { delivered(bodies) } else { Answer::Dies(Reason::Forbidden) });
+    let receipts = rig.append(&["a1", "b1", "c1"]).await;
+    while rig.seen().iter().filter(|said| *said == "open").count() < 4 {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    for _ in 0..100 {
+        assert!(rig.board.paused(LANE), "each opening succeeds, and is no news");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    drop(receipts);
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(rig.journal.pending(), 1, "one asks, the others come again from their source");
+    mended.store(true, Relaxed);
+    rig.settled().await;
+    assert!(!rig.board.paused(LANE));
+}
