@@ -25,6 +25,8 @@ static KIND: Kind = Kind {
     name: "terminal",
     schemes: &[],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: false,
         publisher: true,

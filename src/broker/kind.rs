@@ -5,6 +5,9 @@ use std::sync::Arc;
 use super::Broker;
 use crate::written::{Node, Problems};
 
+/// Messages that a source may have taken and not settled, where neither it nor its kind says another number (`window`).
+pub const WINDOW: u32 = 1000;
+
 /// One kind of broker.
 #[derive(Debug)]
 pub struct Kind {
@@ -14,6 +17,10 @@ pub struct Kind {
     pub schemes: &'static [&'static str],
     /// Where its brokers come from, in a sentence, where no file can have one.
     pub given: Option<&'static str>,
+    /// What its users call `headers`, where they have another word: a destination may write either.
+    pub headers_key: Option<&'static str>,
+    /// What stands before an attribute's name among its headers (the protocol bindings of CloudEvents 1.0; docs/wire.md).
+    pub attribute_prefix: &'static str,
     /// What it promises.
     pub promises: Promises,
     /// JSON Schema (draft-07) of one part, for editors: `rialto schema`.

@@ -18,7 +18,7 @@ use crate::{
 
 pub use crate::written::{AddressRule, TemplateText};
 pub use house::House;
-pub use kind::{Kind, Part, Promises};
+pub use kind::{Kind, Part, Promises, WINDOW};
 pub use remark::{Described, Remark};
 pub use target::{Field, InFlight, LinkKey, Target};
 
@@ -75,7 +75,7 @@ pub trait Broker: fmt::Debug + Send + Sync {
 
     /// Messages that its sources may have taken and not settled, where they do not say (`window`).
     fn window(&self) -> u32 {
-        1000
+        WINDOW
     }
 
     /// Somewhere to publish, from a destination's own keys or the short form's address (a string node).

@@ -19,6 +19,8 @@ static KIND: Kind = Kind {
     name: "memory",
     schemes: &[],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: true,

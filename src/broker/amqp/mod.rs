@@ -40,6 +40,8 @@ pub static KIND: Kind = Kind {
     name: "amqp",
     schemes: &["amqp", "amqps"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "cloudEvents_",
     promises: Promises {
         source: true,
         publisher: true,

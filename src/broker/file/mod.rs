@@ -28,6 +28,8 @@ pub static KIND: Kind = Kind {
     name: "file",
     schemes: &["file"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: true,

@@ -32,6 +32,8 @@ pub static KIND: Kind = Kind {
     name: "handler",
     schemes: &[],
     given: Some(WHENCE),
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: false,
         publisher: true,

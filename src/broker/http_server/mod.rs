@@ -38,6 +38,8 @@ pub static KIND: Kind = Kind {
     name: "http_server",
     schemes: &[],
     given: None,
+    headers_key: None,
+    attribute_prefix: "ce-",
     promises: Promises {
         source: true,
         publisher: false,

@@ -24,6 +24,8 @@ pub static KIND: Kind = Kind {
     name: "hub",
     schemes: &["hub"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: true,

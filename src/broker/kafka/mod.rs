@@ -53,6 +53,8 @@ pub static KIND: Kind = Kind {
     name: "kafka",
     schemes: &["kafka"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "ce_",
     promises: Promises {
         source: true,
         publisher: true,

@@ -43,6 +43,8 @@ pub static KIND: Kind = Kind {
     name: "redis",
     schemes: servers::SCHEMES,
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: true,

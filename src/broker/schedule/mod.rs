@@ -26,6 +26,8 @@ pub static KIND: Kind = Kind {
     name: "schedule",
     schemes: &[],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: false,

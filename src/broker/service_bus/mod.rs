@@ -45,6 +45,8 @@ pub static KIND: Kind = Kind {
     name: "service_bus",
     schemes: &["servicebus", "sb"],
     given: None,
+    headers_key: Some("properties"),
+    attribute_prefix: "cloudEvents_",
     promises: Promises {
         source: true,
         publisher: true,

@@ -23,6 +23,8 @@ pub static KIND: Kind = Kind {
     name: "stdio",
     schemes: &["stdio"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: true,
         publisher: true,

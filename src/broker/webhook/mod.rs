@@ -33,6 +33,8 @@ pub static KIND: Kind = Kind {
     name: "webhook",
     schemes: &["http", "https"],
     given: None,
+    headers_key: None,
+    attribute_prefix: "ce-",
     promises: Promises {
         source: false,
         publisher: true,

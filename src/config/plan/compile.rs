@@ -106,7 +106,7 @@ fn destination(
     }
     let when = matching::jq(settings, "when", faults);
     let key = matching::template(settings, "key", faults);
-    let headers = matching::header_templates(settings, destination.broker.kind().name, faults);
+    let headers = matching::header_templates(settings, destination.broker.kind(), faults);
     let (format, envelope) = format::read(settings, destination.broker.as_ref(), destination.target.as_ref(), name, faults);
     let allow = settings.child("allow").and_then(|node| {
         let text = node.text().or_else(|| node.expected("a glob", None, faults))?;

@@ -1,10 +1,12 @@
 //! `gateway`: the doors for live clients.
 
+use std::net::SocketAddr;
+
 use super::{Plan, brokers::Brokers, placed::is_off};
 use crate::{
     gateway::Settings,
     listen::Tokens,
-    written::{Node, Problems, Size},
+    written::{Node, Problem, Problems, Size, Span},
 };
 
 /// How far a client may be behind.
@@ -16,16 +18,20 @@ const CLIENTS: u32 = 10_000;
 /// Reads it; `None` where there is none.
 pub(super) fn read(root: &Node, faults: &mut Problems) -> Option<Settings> {
     let node = root.child("gateway").filter(|node| !is_off(node))?;
-    let resp: Option<std::net::SocketAddr> = node.opt("resp", faults);
+    let resp: Option<SocketAddr> = node.opt("resp", faults);
     let http = node.opt::<String>("http", faults);
     let tokens = node.file("tokens_file", faults);
     let buffer = node.get("buffer", Size(BUFFER), faults).0;
     let clients = node.get::<u32>("clients", CLIENTS, faults);
-    if let Some(address) = resp.filter(|address| !address.ip().is_loopback() && tokens.is_none()) {
+    if let Some(address) = resp.filter(|address| !address.ip().is_loopback()) {
         let at = node.child("resp").unwrap_or(node).at();
-        faults
-            .fault(at, format!("`gateway.resp` shows payloads to whoever reaches {address}"))
-            .hint("write `tokens_file` beside it, or listen on 127.0.0.1");
+        if node.peek("tokens_file").is_none() {
+            faults
+                .fault(at, format!("`gateway.resp` shows payloads to whoever reaches {address}"))
+                .hint("write `tokens_file` beside it, or listen on 127.0.0.1");
+        } else {
+            in_the_clear(at, address, faults).hint("listen on 127.0.0.1, and end TLS in front of it");
+        }
     }
     node.finish(faults);
     Some(Settings {
@@ -49,14 +55,24 @@ pub(super) fn check(root: &Node, brokers: &Brokers, faults: &mut Problems) {
             .hint("`gateway.http` names a broker of kind `http_server`");
         return;
     };
-    if !listening.address.ip().is_loopback() && node.peek("tokens_file").is_none() {
+    if listening.address.ip().is_loopback() {
+        return;
+    }
+    if node.peek("tokens_file").is_none() {
         faults
             .fault(
                 http.at(),
                 format!("`{name}` listens on {}: its doors would show payloads to whoever reaches it", listening.address),
             )
             .hint("write `tokens_file` beside `http`, or listen on 127.0.0.1");
+    } else if listening.tls.is_none() {
+        in_the_clear(http.at(), listening.address, faults).hint("write `tls` in the broker, or end TLS in front of it");
     }
+}
+
+/// Whoever reads along has the tokens, too.
+fn in_the_clear<'a>(at: &Span, address: SocketAddr, faults: &'a mut Problems) -> &'a mut Problem {
+    faults.warn(at, format!("tokens travel to {address} unencrypted"))
 }
 
 /// Who can come in where, in a sentence each.

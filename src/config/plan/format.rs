@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    broker::{Broker, Target},
+    broker::{Broker, Kind, Target},
     envelope::{CloudEvents, Format, Mode},
     written::{Node, Problems},
 };
@@ -38,7 +38,7 @@ pub(super) fn read(
     let Some(node) = settings.child("envelope") else { return (Format::Standard, "standard") };
     let source: Arc<str> = format!("urn:rialto:{name}").into();
     if node.is_map() {
-        let format = long(node, broker.kind().name, target.is_none_or(|target| broker.carries_headers(target)), source, faults);
+        let format = long(node, broker.kind(), target.is_none_or(|target| broker.carries_headers(target)), source, faults);
         node.finish(faults);
         return (format, "cloudevents");
     }
@@ -54,13 +54,13 @@ pub(super) fn read(
 }
 
 /// The long form: `{ cloudevents: { mode, type_prefix, source } }`.
-fn long(node: &Node, kind: &str, carries_headers: bool, source: Arc<str>, faults: &mut Problems) -> Format {
+fn long(node: &Node, kind: &Kind, carries_headers: bool, source: Arc<str>, faults: &mut Problems) -> Format {
     let mut events = CloudEvents { mode: Mode::Structured, type_prefix: "".into(), source };
     let Some(options) = node.child("cloudevents") else {
         faults.fault(node.at(), "the long form of `envelope` is `{ cloudevents: { … } }`");
         return Format::CloudEvents(events);
     };
-    let modes = [("structured", Mode::Structured), ("binary", Mode::Binary { prefix: attribute_prefix(kind) })];
+    let modes = [("structured", Mode::Structured), ("binary", Mode::Binary { prefix: kind.attribute_prefix })];
     events.mode = options.choice("mode", &modes, faults).unwrap_or(events.mode);
     if !carries_headers && events.mode != Mode::Structured {
         let at = options.child("mode").unwrap_or(options).at();
@@ -78,15 +78,4 @@ fn long(node: &Node, kind: &str, carries_headers: bool, source: Arc<str>, faults
     }
     options.finish(faults);
     Format::CloudEvents(events)
-}
-
-/// What stands before an attribute's name among the headers of a transport (the protocol bindings of CloudEvents 1.0; docs/wire.md). The
-/// fields of a stream have no prefix.
-fn attribute_prefix(kind: &str) -> &'static str {
-    match kind {
-        "amqp" | "service_bus" => "cloudEvents_",
-        "kafka" => "ce_",
-        "http_server" | "webhook" => "ce-",
-        _ => "",
-    }
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
+    broker::Kind,
     route::{EventRules, Jq, Matcher, Pattern, Template},
     written::{Node, Problems, Span, TemplateText},
 };
@@ -101,16 +102,16 @@ pub(super) fn event(node: &Node, faults: &mut Problems) -> EventRules {
     rules
 }
 
-/// Reads `headers:` of a destination: a template for each name. Service Bus calls them `properties`, too.
-pub(super) fn header_templates(owner: &Node, kind: &str, faults: &mut Problems) -> Vec<(Arc<str>, Template)> {
+/// Reads `headers:` of a destination, under either of its names: a template for each name.
+pub(super) fn header_templates(owner: &Node, kind: &Kind, faults: &mut Problems) -> Vec<(Arc<str>, Template)> {
     let mut headers = templates_by_name(owner, "headers", faults);
-    if kind == "service_bus" {
-        let properties = templates_by_name(owner, "properties", faults);
-        if let Some((name, _)) = properties.iter().find(|(name, _)| headers.iter().any(|(other, _)| other == name)) {
-            let at = owner.peek("properties").unwrap_or(owner).at();
-            faults.fault(at, format!("`{name}` stands in `headers` and in `properties`, which are the same here"));
+    if let Some(key) = kind.headers_key {
+        let others = templates_by_name(owner, key, faults);
+        if let Some((name, _)) = others.iter().find(|(name, _)| headers.iter().any(|(other, _)| other == name)) {
+            let at = owner.peek(key).unwrap_or(owner).at();
+            faults.fault(at, format!("`{name}` stands in `headers` and in `{key}`, which are the same here"));
         }
-        headers.extend(properties);
+        headers.extend(others);
     }
     headers
 }

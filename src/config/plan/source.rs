@@ -10,13 +10,11 @@ use super::{
     policy::Policy,
 };
 use crate::{
-    broker::Origin,
+    broker::{Origin, WINDOW},
     written::{Node, Problems, Size, Span, Value, suggestion},
 };
 
-/// Messages taken and not yet settled (W) where the broker is not known: it had faults.
-const WINDOW: u32 = 1000;
-/// The same by size.
+/// Bytes taken and not yet settled, unless written.
 const WINDOW_BYTES: u64 = 64 << 20;
 /// The largest body that is looked into.
 const MESSAGE_MAX: u64 = 1 << 20;

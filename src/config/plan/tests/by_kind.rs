@@ -16,6 +16,8 @@ static KIND: Kind = Kind {
     name: "bell",
     schemes: &[],
     given: None,
+    headers_key: None,
+    attribute_prefix: "",
     promises: Promises {
         source: false,
         publisher: true,
