@@ -70,7 +70,6 @@ pub(super) enum TokenKind {
     Jwt,
 }
 
-#[allow(dead_code, reason = "for `$cbs`, which is the AMQP side's")]
 impl TokenKind {
     /// The type of a `put-token` request at `$cbs`.
     pub(super) const fn cbs(self) -> &'static str {
@@ -83,7 +82,6 @@ impl TokenKind {
 
 impl Token {
     /// The token itself, as `$cbs` takes it.
-    #[allow(dead_code, reason = "for the AMQP side")]
     pub(super) fn reveal(&self) -> &str {
         &self.text
     }

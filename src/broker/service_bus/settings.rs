@@ -75,7 +75,6 @@ pub(super) struct Access {
     /// Scheme, host and port of the HTTPS side; `None` at the emulator, which has none.
     pub(super) https: Option<Url>,
     /// Where AMQP is spoken.
-    #[allow(dead_code, reason = "for the AMQP side")]
     pub(super) amqp: AmqpPlace,
     /// Who we are.
     pub(super) credential: Credential,

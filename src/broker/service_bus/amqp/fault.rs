@@ -115,8 +115,6 @@ fn condition(error: &definitions::Error) -> String {
         ErrorCondition::SessionError(known) => Symbol::from(known).0,
         ErrorCondition::LinkError(known) => Symbol::from(known).0,
         ErrorCondition::Custom(symbol) => symbol.0.clone(),
-        #[allow(unreachable_patterns, reason = "the library has a further one with a feature that is off")]
-        _ => "amqp:internal-error".to_owned(),
     }
 }
 
