@@ -12,11 +12,12 @@ use crate::{
     envelope::Message,
     intake::{FeedEnd, Intake},
     listen::{HttpSettings, Mount},
-    outcome::{LinkDown, Outcome, Reason},
+    outcome::{LinkDown, Outcome},
     written::{Node, Problems},
 };
 
 pub use crate::written::{AddressRule, TemplateText};
+pub use errors::{OpenError, SourceError};
 pub use house::House;
 pub use kind::{Kind, Part, Promises, WINDOW};
 pub use remark::{Described, Remark};
@@ -24,6 +25,7 @@ pub use target::{Field, InFlight, LinkKey, Target};
 
 pub mod amqp;
 mod bearer;
+mod errors;
 pub mod file;
 pub mod handler;
 pub mod http_server;
@@ -275,26 +277,6 @@ impl From<FeedEnd> for Ended {
             FeedEnd::Abandoned => Self::Abandoned,
         }
     }
-}
-
-/// An incarnation broke; the pipeline reopens it.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}: {detail}")]
-pub struct SourceError {
-    /// For the metric and the back-off.
-    pub reason: Reason,
-    /// The broker's or client's words.
-    pub detail: String,
-}
-
-/// A source or link could not be opened.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{reason}: {detail}")]
-pub struct OpenError {
-    /// `Unauthenticated`, `Forbidden`, `Unroutable` (a queue or exchange is missing), `Dns`, `Tls`, `Throttled`, else `Link`.
-    pub reason: Reason,
-    /// What was tried and what the broker answered, without credentials.
-    pub detail: String,
 }
 
 /// The answers of one batch: one outcome per message, in order.

@@ -2,10 +2,7 @@
 
 use lapin::ErrorKind;
 
-use crate::{
-    broker::{OpenError, SourceError},
-    outcome::{LinkDown, Reason},
-};
+use crate::outcome::{LinkDown, Reason};
 
 /// Reply codes of AMQP 0-9-1, section 1.2, as RabbitMQ uses them.
 mod code {
@@ -104,18 +101,6 @@ fn of_reply(id: u16, text: &str) -> Reason {
         code::NOT_ALLOWED if text.contains("not found") => Reason::Unroutable,
         code::ACCESS_REFUSED | code::RESOURCE_LOCKED | code::NOT_ALLOWED => Reason::Forbidden,
         _ => Reason::Link,
-    }
-}
-
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: fault.reason, detail: fault.detail }
-    }
-}
-
-impl From<Fault> for SourceError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: fault.reason, detail: fault.detail }
     }
 }
 

@@ -5,10 +5,7 @@
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 
-use crate::{
-    broker::{OpenError, SourceError},
-    outcome::{LinkDown, Reason},
-};
+use crate::outcome::{LinkDown, Reason};
 
 /// In an error that says nothing else of it: OpenSSL's own, and the state in which a connection was lost.
 const TLS_WORDS: [&str; 2] = ["SSL routines", "in state SSL_HANDSHAKE"];
@@ -107,18 +104,6 @@ fn of_words(error: &KafkaError) -> Reason {
     match error {
         KafkaError::ClientCreation(words) if words.contains("ssl.") || words.contains("SSL") => Reason::Tls,
         _ => Reason::Link,
-    }
-}
-
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: fault.reason, detail: fault.detail }
-    }
-}
-
-impl From<Fault> for SourceError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: fault.reason, detail: fault.detail }
     }
 }
 

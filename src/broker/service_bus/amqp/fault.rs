@@ -19,10 +19,7 @@ use fe2o3_amqp_types::{
     primitives::Symbol,
 };
 
-use crate::{
-    broker::{OpenError, SourceError},
-    outcome::{LinkDown, Outcome, Reason, Refusal},
-};
+use crate::outcome::{LinkDown, Outcome, Reason, Refusal};
 
 /// How long a busy Service Bus asks its clients to wait, where it does not say ("Throttling in Azure Service Bus").
 const BUSY: Duration = Duration::from_secs(10);
@@ -264,18 +261,6 @@ impl From<SendError> for Fault {
     }
 }
 
-impl From<Fault> for OpenError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: of_link(fault.reason), detail: fault.detail }
-    }
-}
-
-impl From<Fault> for SourceError {
-    fn from(fault: Fault) -> Self {
-        Self { reason: of_link(fault.reason), detail: fault.detail }
-    }
-}
-
 impl From<Fault> for LinkDown {
     fn from(fault: Fault) -> Self {
         Self { reason: of_link(fault.reason), detail: fault.detail, after: fault.after }
@@ -333,6 +318,6 @@ mod tests {
         assert!(matches!(busy.clone().outcome(), Outcome::Throttled { after: Some(BUSY), .. }));
         assert_eq!(LinkDown::from(busy).after, Some(BUSY));
         assert_eq!(Fault::link("lost").outcome(), Outcome::Unknown(Reason::Link));
-        assert_eq!(OpenError::from(Fault::of_condition("amqp:invalid-field", "")).reason, Reason::Link);
+        assert_eq!(crate::broker::OpenError::from(Fault::of_condition("amqp:invalid-field", "")).reason, Reason::Link);
     }
 }

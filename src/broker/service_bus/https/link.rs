@@ -61,8 +61,7 @@ impl Link {
     pub(super) async fn over(post: Post) -> Result<Self, OpenError> {
         post.identify().await?;
         let reached = timeout(OPEN_WITHIN, post.ask()).await;
-        let reached = reached.unwrap_or_else(|_| Err(LinkDown::new(Reason::Timeout, "no answer in 10 s")));
-        reached.map_err(|LinkDown { reason, detail, .. }| OpenError { reason, detail })?;
+        reached.unwrap_or_else(|_| Err(LinkDown::new(Reason::Timeout, "no answer in 10 s")))?;
         Ok(Self { post: Arc::new(post), turns: HashMap::new(), sending: JoinSet::new(), timeout: OPEN_WITHIN })
     }
 
