@@ -21,6 +21,7 @@ pub use errors::{OpenError, SourceError};
 pub use house::House;
 pub use kind::{Kind, Part, Promises, WINDOW};
 pub use remark::{Described, Remark};
+pub(crate) use schema::OneOrMany;
 pub use target::{Field, InFlight, LinkKey, Target};
 
 pub mod amqp;
@@ -39,6 +40,7 @@ pub mod redis;
 mod remark;
 mod retry_after;
 pub mod schedule;
+mod schema;
 pub mod service_bus;
 pub mod standard_webhooks;
 pub mod stdio;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Target};
+use super::{Broker, House, Kind, LinkKey, OpenError, Origin, Part, Probe, Promises, Publisher, Target};
 use crate::written::{Node, Problems};
 
 mod carrier;
@@ -53,7 +53,7 @@ pub static KIND: Kind = Kind {
         // RabbitMQ's own default, `max_message_size`; 16 MiB from 4.0.
         message_bytes_max: 128 << 20,
     },
-    schema: schema::of,
+    schema: Part::schema::<schema::AmqpBroker, schema::AmqpSource, schema::AmqpDestination>,
     read,
 };
 

@@ -1,28 +1,20 @@
 //! JSON Schema of what people write for this kind: the keys that `settings`, `origin`, `declare` and `target` ask for.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 
 use crate::broker::{
-    Part,
     bearer::{WrittenEntra, WrittenOauth},
+    schema::OneOrMany,
     tls,
 };
-
-pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<AmqpBroker>(),
-        Part::Origin => generator.subschema_for::<AmqpSource>(),
-        Part::Target => generator.subschema_for::<AmqpDestination>(),
-    }
-}
 
 /// RabbitMQ, or a cluster of them, by AMQP 0-9-1.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors: its values are read field by field, with their places")]
 #[schemars(deny_unknown_fields)]
-struct AmqpBroker {
+pub(super) struct AmqpBroker {
     /// `amqp://user:password@host:5672/vhost`, or `amqps://`; a list for the nodes of a cluster, tried in a random order.
-    url: Option<OneOrMany>,
+    url: Option<OneOrMany<String>>,
     /// A file with the URLs, one a line, read anew at each connection.
     url_file: Option<String>,
     /// Wins over the URL's user.
@@ -51,18 +43,10 @@ struct AmqpBroker {
     tls: Option<tls::Written>,
 }
 
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "a shape for editors")]
-#[schemars(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 /// A queue to read.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct AmqpSource {
+pub(super) struct AmqpSource {
     /// The queue's name.
     queue: String,
     /// Create the queue and its dead-letter queue; otherwise a missing queue pauses the source.
@@ -122,7 +106,7 @@ enum AmqpArgument {
 /// A queue, or an exchange with a routing key.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct AmqpDestination {
+pub(super) struct AmqpDestination {
     /// Template of the queue's name: published to through the default exchange.
     queue: Option<String>,
     /// Template of the exchange's name.

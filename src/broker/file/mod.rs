@@ -40,7 +40,7 @@ pub static KIND: Kind = Kind {
         places: true,
         message_bytes_max: 64 << 20,
     },
-    schema,
+    schema: Part::schema::<settings::Written, origin::Written, target::Written>,
     read,
 };
 
@@ -51,14 +51,6 @@ struct Files {
     directory: Arc<PathBuf>,
     /// Writers whose link is gone and whose last write has not come back.
     leaving: Arc<AtomicUsize>,
-}
-
-fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<settings::Written>(),
-        Part::Origin => generator.subschema_for::<origin::Written>(),
-        Part::Target => generator.subschema_for::<target::Written>(),
-    }
 }
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {

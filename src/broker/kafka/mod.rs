@@ -19,7 +19,9 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, Described, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Relayed, Remark, Target};
+use super::{
+    Broker, Described, House, Kind, LinkKey, OpenError, Origin, Part, Probe, Promises, Publisher, Relayed, Remark, Target,
+};
 use crate::written::{Node, Problems};
 
 mod carrier;
@@ -67,7 +69,7 @@ pub static KIND: Kind = Kind {
         // `message.max.bytes` of a broker as it comes is 1 MiB, with what a batch of one record adds; a topic may have its own.
         message_bytes_max: 1_000_000,
     },
-    schema: schema::of,
+    schema: Part::schema::<schema::KafkaBroker, schema::KafkaSource, schema::KafkaDestination>,
     read,
 };
 

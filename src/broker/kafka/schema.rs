@@ -1,27 +1,19 @@
 //! JSON Schema of what people write for this kind: the keys that `settings`, `security`, `origin` and `target` ask for.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 
 use crate::broker::{
-    Part,
     bearer::{WrittenEntra, WrittenOauth},
+    schema::OneOrMany,
 };
-
-pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<KafkaBroker>(),
-        Part::Origin => generator.subschema_for::<KafkaSource>(),
-        Part::Target => generator.subschema_for::<KafkaDestination>(),
-    }
-}
 
 /// An Apache Kafka cluster.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors: its values are read field by field, with their places")]
 #[schemars(deny_unknown_fields)]
-struct KafkaBroker {
+pub(super) struct KafkaBroker {
     /// `host:port` of some brokers of the cluster, which name the others; 9092 where the port is left out.
-    bootstrap_servers: Option<OneOrMany>,
+    bootstrap_servers: Option<OneOrMany<String>>,
     /// A file with them, one a line, read anew at each connection.
     bootstrap_servers_file: Option<String>,
     /// How it is spoken to. Unwritten: `SASL_SSL` where there is `sasl`, `SSL` where there is `tls`, else `PLAINTEXT`.
@@ -73,26 +65,18 @@ struct KafkaTls {
     i_accept_interception: Option<bool>,
 }
 
-#[derive(JsonSchema)]
-#[expect(dead_code, reason = "a shape for editors")]
-#[schemars(untagged)]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
 /// Topics to read.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct KafkaSource {
+pub(super) struct KafkaSource {
     /// A topic.
     topic: Option<String>,
     /// Several topics.
-    topics: Option<OneOrMany>,
+    topics: Option<OneOrMany<String>>,
     /// All topics whose whole names this regular expression matches, also those that are made later.
     topics_regex: Option<String>,
     /// But not these: regular expressions of whole names.
-    topics_exclude: Option<OneOrMany>,
+    topics_exclude: Option<OneOrMany<String>>,
     /// The consumer group; absent: the configuration's `name`.
     group: Option<String>,
     /// Where a group begins that never committed.
@@ -116,7 +100,7 @@ struct KafkaSource {
 /// A topic to publish to.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct KafkaDestination {
+pub(super) struct KafkaDestination {
     /// Template of the topic's name.
     topic: String,
     /// What a schema registry's clients expect in front of a value: `confluent`, also Apicurio's from 3 on (a zero and four bytes), or

@@ -56,7 +56,7 @@ pub static KIND: Kind = Kind {
         // `proto-max-bulk-len`, 512 MiB unless the server's administrator changed it.
         message_bytes_max: 512 << 20,
     },
-    schema,
+    schema: Part::schema::<settings::Written, origin::Written, target::Written>,
     read,
 };
 
@@ -65,14 +65,6 @@ pub static KIND: Kind = Kind {
 struct Redis {
     name: Arc<str>,
     settings: Arc<settings::Settings>,
-}
-
-fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<settings::Written>(),
-        Part::Origin => generator.subschema_for::<origin::Written>(),
-        Part::Target => generator.subschema_for::<target::Written>(),
-    }
 }
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {

@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::{Broker, Described, House, Kind, LinkKey, OpenError, Origin, Probe, Promises, Publisher, Remark, Target};
+use super::{Broker, Described, House, Kind, LinkKey, OpenError, Origin, Part, Probe, Promises, Publisher, Remark, Target};
 use crate::written::{Node, Problems};
 
 mod amqp;
@@ -58,7 +58,7 @@ pub static KIND: Kind = Kind {
         // The Standard tier takes 256 KB with all properties; Premium takes more.
         message_bytes_max: 192 << 10,
     },
-    schema: schema::of,
+    schema: Part::schema::<schema::ServiceBusBroker, schema::ServiceBusSource, schema::ServiceBusDestination>,
     read,
 };
 

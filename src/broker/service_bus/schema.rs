@@ -1,22 +1,14 @@
 //! JSON Schema of what people write for this kind: the keys that `settings` and `target` ask for.
 
-use schemars::{JsonSchema, Schema, SchemaGenerator};
+use schemars::JsonSchema;
 
-use crate::broker::{Part, bearer::WrittenEntra, tls};
-
-pub(super) fn of(part: Part, generator: &mut SchemaGenerator) -> Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<ServiceBusBroker>(),
-        Part::Origin => generator.subschema_for::<ServiceBusSource>(),
-        Part::Target => generator.subschema_for::<ServiceBusDestination>(),
-    }
-}
+use crate::broker::{bearer::WrittenEntra, tls};
 
 /// A namespace of Azure Service Bus, or its emulator.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors: its values are read field by field, with their places")]
 #[schemars(deny_unknown_fields)]
-struct ServiceBusBroker {
+pub(super) struct ServiceBusBroker {
     /// `contoso`, or its whole name in another cloud: `contoso.servicebus.chinacloudapi.cn`.
     namespace: Option<String>,
     /// The name of a shared access policy.
@@ -48,7 +40,7 @@ struct ServiceBusBroker {
 /// A queue, or a topic's subscription.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct ServiceBusSource {
+pub(super) struct ServiceBusSource {
     /// The queue's name; `NAME/$DeadLetterQueue` for its dead letters.
     queue: Option<String>,
     /// The topic's name, with `subscription`.
@@ -66,7 +58,7 @@ struct ServiceBusSource {
 /// A queue or a topic.
 #[derive(JsonSchema)]
 #[expect(dead_code, reason = "a shape for editors")]
-struct ServiceBusDestination {
+pub(super) struct ServiceBusDestination {
     /// Template of the queue's name.
     queue: Option<String>,
     /// Template of the topic's name.

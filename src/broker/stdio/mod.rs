@@ -35,7 +35,7 @@ pub static KIND: Kind = Kind {
         places: false,
         message_bytes_max: 64 << 20,
     },
-    schema,
+    schema: Part::schema::<settings::Written, origin::Written, target::Written>,
     read,
 };
 
@@ -43,14 +43,6 @@ pub static KIND: Kind = Kind {
 #[derive(Debug)]
 struct Stdio {
     name: Arc<str>,
-}
-
-fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<settings::Written>(),
-        Part::Origin => generator.subschema_for::<origin::Written>(),
-        Part::Target => generator.subschema_for::<target::Written>(),
-    }
 }
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {

@@ -47,7 +47,7 @@ pub static KIND: Kind = Kind {
         // HTTP has no largest body; a server that has one answers 413.
         message_bytes_max: usize::MAX,
     },
-    schema,
+    schema: Part::schema::<settings::Written, target::NoOrigin, target::Written>,
     read,
 };
 
@@ -56,14 +56,6 @@ pub static KIND: Kind = Kind {
 struct Webhook {
     name: Arc<str>,
     settings: Arc<settings::Settings>,
-}
-
-fn schema(part: Part, generator: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    match part {
-        Part::Broker => generator.subschema_for::<settings::Written>(),
-        Part::Origin => generator.subschema_for::<target::NoOrigin>(),
-        Part::Target => generator.subschema_for::<target::Written>(),
-    }
 }
 
 fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker>> {

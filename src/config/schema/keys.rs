@@ -13,8 +13,9 @@ use schemars::JsonSchema;
 
 use super::{
     entries::{BrokerEntry, DeadLetterEntry, Defaults, DestinationEntry, SourceEntry},
-    values::{Address, Bytes, Count, Duration, Filter, Off, OffOr, OneOrMany, Rate, Template},
+    values::{Address, Bytes, Count, Duration, Filter, Off, OffOr, Rate, Template},
 };
+use crate::broker::OneOrMany;
 
 /// The configuration of one Rialto.
 #[derive(JsonSchema)]

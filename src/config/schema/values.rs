@@ -3,7 +3,6 @@
 use std::borrow::Cow;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde_json::Value;
 
 macro_rules! value {
     ($(#[$doc:meta])* $name:ident = $schema:tt) => {
@@ -57,24 +56,6 @@ value! {
 value! {
     /// A whole number of things, at least one.
     Count = { "type": "integer", "minimum": 1 }
-}
-
-/// One or a list.
-pub(super) struct OneOrMany<T>(std::marker::PhantomData<T>);
-
-impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
-    fn inline_schema() -> bool {
-        true
-    }
-
-    fn schema_name() -> Cow<'static, str> {
-        format!("OneOrMany{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one: Value = generator.subschema_for::<T>().to_value();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one, "minItems": 1 }] })
-    }
 }
 
 /// `off`, or the settings.
