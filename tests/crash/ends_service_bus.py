@@ -76,8 +76,6 @@ class Source:
 
     repeats_max = WINDOW
 
-    repeats_max = WINDOW
-
     def __init__(self, stand_in, name):
         self.stand_in = stand_in
         self.queue = f"crash.{name}"
