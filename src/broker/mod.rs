@@ -29,6 +29,7 @@ mod bearer;
 mod errors;
 pub mod file;
 pub mod handler;
+mod http_client;
 pub mod http_server;
 mod house;
 pub mod hub;

@@ -1,28 +1,21 @@
 //! One request to a token endpoint, and what its answer means.
 
 use std::{
-    error::Error,
-    io,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use futures_util::FutureExt;
-use reqwest::{
-    Client, RequestBuilder, Response, StatusCode,
-    dns::{Addrs, Name, Resolve, Resolving},
-    redirect::Policy,
-};
-use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::{CryptoProvider, ring},
-};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
 use super::{Token, jwt};
 use crate::{
-    broker::{OpenError, tls::Tls},
+    broker::{
+        OpenError,
+        http_client::{self, Resolver, told},
+        tls::Tls,
+    },
     outcome::Reason,
     telemetry::CertificateMetrics,
 };
@@ -72,20 +65,13 @@ enum Number {
 impl Endpoint {
     /// A client for one question: questions are minutes apart, and the certificates' files are read anew for each.
     pub(super) fn client(&self, metrics: &CertificateMetrics) -> Result<Client, OpenError> {
-        let mut client = Client::builder()
-            .redirect(Policy::none())
-            .timeout(ANSWER_WITHIN)
-            .dns_resolver(Arc::new(Resolver))
-            .user_agent(concat!("rialto/", env!("CARGO_PKG_VERSION")));
-        if self.url.scheme() == "https" {
-            let config = self.tls.client_config(metrics).map_err(|why| self.failed(Reason::Tls, why))?;
-            client = client.use_preconfigured_tls(Arc::unwrap_or_clone(config));
-        } else {
-            client = client.use_preconfigured_tls(trusting_nobody().map_err(|error| self.failed(Reason::Tls, error))?);
-        }
-        if !self.by_proxy {
-            client = client.no_proxy();
-        }
+        let tls = match self.url.scheme() {
+            "https" => Some(self.tls.client_config(metrics).map_err(|why| self.failed(Reason::Tls, why))?),
+            _ => None,
+        };
+        let client = http_client::builder(tls.map(Arc::unwrap_or_clone), Resolver::system());
+        let client = client.map_err(|error| self.failed(Reason::Tls, error))?.timeout(ANSWER_WITHIN);
+        let client = if self.by_proxy { client } else { client.no_proxy() };
         client.build().map_err(|error| self.failed(Reason::Tls, told(&error)))
     }
 
@@ -149,7 +135,7 @@ impl Endpoint {
 
     fn unreached(&self, error: reqwest::Error) -> OpenError {
         let error = error.without_url();
-        self.failed(reason(&error), told(&error))
+        self.failed(http_client::reason(&error), told(&error))
     }
 
     pub(super) fn failed(&self, reason: Reason, detail: impl std::fmt::Display) -> OpenError {
@@ -175,13 +161,6 @@ impl std::fmt::Display for Endpoint {
     }
 }
 
-/// What a client that never speaks TLS is given, so that it does not look for the system's certificates, which may not be there.
-fn trusting_nobody() -> Result<ClientConfig, rustls::Error> {
-    let provider = CryptoProvider::get_default().cloned().unwrap_or_else(|| Arc::new(ring::default_provider()));
-    let builder = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions()?;
-    Ok(builder.with_root_certificates(RootCertStore::empty()).with_no_client_auth())
-}
-
 /// What may stand in a header behind `Bearer` (RFC 6750, section 2.1) and in a password.
 pub(super) fn check(token: &str) -> Result<(), &'static str> {
     match token {
@@ -200,43 +179,6 @@ fn meaning(status: StatusCode) -> Reason {
     }
 }
 
-fn reason(error: &reqwest::Error) -> Reason {
-    if error.is_timeout() {
-        return Reason::Timeout;
-    }
-    let mut next: Option<&(dyn Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if error.is::<rustls::Error>() {
-            return Reason::Tls;
-        }
-        if error.is::<NoAddress>() {
-            return Reason::Dns;
-        }
-        // The source of an I/O error is that of what it wraps, not what it wraps.
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-    }
-    Reason::Link
-}
-
-/// The error with its causes: the first alone says only that a request failed.
-fn told(error: &dyn Error) -> String {
-    let mut words = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let cause = error.to_string();
-        // Some repeat their cause.
-        if !words.contains(&cause) {
-            words.push_str(": ");
-            words.push_str(&cause);
-        }
-        next = error.source();
-    }
-    words
-}
-
 /// One line, not too long.
 fn clean(words: &str) -> String {
     let mut line = words.split(|letter: char| letter.is_control() || letter.is_whitespace()).filter(|word| !word.is_empty());
@@ -244,22 +186,5 @@ fn clean(words: &str) -> String {
     match line.char_indices().nth(WORDS_MAX) {
         Some((end, _)) => format!("{}…", &line[..end]),
         None => line,
-    }
-}
-
-/// The system's resolver, whose failures can be told from others.
-struct Resolver;
-
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct NoAddress(io::Error);
-
-impl Resolve for Resolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        async move {
-            let found = tokio::net::lookup_host((name.as_str(), 0)).await.map_err(NoAddress)?;
-            Ok(Box::new(found.collect::<Vec<_>>().into_iter()) as Addrs)
-        }
-        .boxed()
     }
 }

@@ -97,7 +97,7 @@ impl Place {
 }
 
 impl Answer {
-    fn of(child: Child) -> Self {
+    pub(crate) fn of(child: Child) -> Self {
         let id = child.id();
         let (done, over) = std::sync::mpsc::channel();
         let guard = thread::spawn(move || {

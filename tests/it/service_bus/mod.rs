@@ -14,6 +14,7 @@ mod both_ways;
 mod identity;
 mod live;
 pub(crate) mod namespace;
+mod proxy;
 pub(crate) mod stand_in;
 mod turns;
 mod written;

@@ -15,12 +15,9 @@ use rustls::{
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use super::{
-    super::settings::Settings,
-    errand,
-    pool::{Lookup, Pool},
-};
+use super::{super::settings::Settings, errand, pool::Pool};
 use crate::{
+    broker::http_client::{Lookup, Resolver},
     outcome::{LinkDown, Reason},
     telemetry::Metrics,
     written::{Problems, parse},
@@ -89,7 +86,7 @@ impl Server {
         let metrics = Metrics::new().certificates(&std::sync::Arc::from("bus"));
         let base = settings.access().unwrap().https.unwrap();
         assert_eq!(base.as_str(), format!("https://{HOST}/"));
-        let pool = Pool::with(&base, &settings.tls, &metrics, lookup, false).unwrap();
+        let pool = Pool::with(&base, &settings.tls, &metrics, Resolver::by(lookup), false).unwrap();
         errand::run(&pool, "SharedAccessSignature sr=x".into(), "orders", "[]").await.map(|answer| answer.status.as_u16())
     }
 }
