@@ -8,7 +8,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::{Console, Ended, Exit, Failure, Settings};
+use super::{Console, Ended, Exit, Failure};
 use crate::config;
 
 /// Write a first configuration
@@ -54,16 +54,9 @@ impl Preset {
     }
 }
 
-pub(super) fn run(args: &Args, settings: &Settings) -> Ended {
-    let text = args.preset.text();
-    write(&args.output, text, args.force)?;
-    let examined = settings.of_text("the new file", text).examine();
+pub(super) fn run(args: &Args) -> Ended {
+    write(&args.output, args.preset.text(), args.force)?;
     let name = args.output.display();
-    if examined.plan.is_none() {
-        let faults = config::render(&examined.problems, Console::colour());
-        Console::tell(&format!("{}\nwarning: {name} is written, but this version does not run it", faults.trim_end()))?;
-        return Ok(Exit::Success);
-    }
     let run = if args.output == Path::new(config::USUAL[0]) { "rialto run".to_owned() } else { format!("rialto run -c {name}") };
     Console::tell(&format!("{name} is written. `rialto explain` says what it does, `{run}` does it."))?;
     Ok(Exit::Success)

@@ -131,7 +131,7 @@ impl Cli {
         match command {
             Command::Dev(dev::Args {}) => dev::run(&settings),
             Command::Run(args) => run::run(&args, &settings),
-            Command::Init(args) => init::run(&args, &settings),
+            Command::Init(args) => init::run(&args),
             Command::Check(args) => check::run(&args, &settings, console),
             Command::Config(args) => config::run(&args, &settings, console),
             Command::Schema(schema::Args {}) => schema::run(),

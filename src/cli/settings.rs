@@ -39,13 +39,8 @@ impl Settings {
 
     /// The same, on the built-in default instead of files.
     pub(super) fn embedded(&self) -> Self {
-        self.of_text(DEFAULT.0, DEFAULT.1)
-    }
-
-    /// The same, on a text instead of files.
-    pub(super) fn of_text(&self, name: &'static str, text: &'static str) -> Self {
         let mut embedded = self.clone();
-        embedded.sources.embedded = Some((name, text));
+        embedded.sources.embedded = Some(DEFAULT);
         embedded
     }
 
