@@ -156,7 +156,9 @@ impl Publisher for Link {
             }
         };
         // What is not confirmed by then is unknown, as after any lost link.
-        let _ = timeout(CLOSE_TIME, flushed).await;
+        if timeout(CLOSE_TIME, flushed).await.is_err() {
+            tracing::debug!("a RabbitMQ link was closed with messages unconfirmed");
+        }
         wire.close().await;
     }
 }

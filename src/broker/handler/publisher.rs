@@ -87,6 +87,8 @@ impl Publisher for HandlerPublisher {
     async fn close(self: Box<Self>) {
         self.calls.close();
         // Those that are left are dropped with the link; their events come again.
-        let _ = tokio::time::timeout(CLOSE_WITHIN, self.calls.wait()).await;
+        if tokio::time::timeout(CLOSE_WITHIN, self.calls.wait()).await.is_err() {
+            tracing::debug!("handlers were dropped with events unanswered");
+        }
     }
 }

@@ -212,6 +212,7 @@ impl Publisher for Link {
     }
 
     async fn close(self: Box<Self>) {
+        // A thread that has ended is closed.
         let _ = self.orders.send(Order::Close);
         let closed = async {
             while self.answers.ended().is_none() {
@@ -219,7 +220,9 @@ impl Publisher for Link {
             }
         };
         // What is not committed by then is read again.
-        let _ = timeout(CLOSE_TIME, closed).await;
+        if timeout(CLOSE_TIME, closed).await.is_err() {
+            tracing::debug!(target: "rialto::kafka", "a relay was closed with copies uncommitted");
+        }
     }
 }
 

@@ -92,7 +92,13 @@ impl Transactions {
         self.answers.end(ended);
         if self.open && !self.gone.load(Ordering::Acquire) {
             // Whoever begins next under this name aborts it all the same; this is only sooner.
-            let _ = self.abort();
+            if let Err(down) = self.abort() {
+                tracing::warn!(
+                    target: "rialto::kafka",
+                    error = down.detail,
+                    "a transaction is left open: who reads only what is committed waits until it is aborted or times out"
+                );
+            }
         }
         self.relay.positions().aborted();
         self.relay.transaction_ended();

@@ -242,7 +242,9 @@ impl Outbox {
                 let _ = outlet.sender.close().await;
             }
         };
-        let _ = timeout(CLOSE_TIME, closed).await;
+        if timeout(CLOSE_TIME, closed).await.is_err() {
+            tracing::debug!("a link to Service Bus was closed with messages unanswered");
+        }
         wire.close().await;
     }
 }

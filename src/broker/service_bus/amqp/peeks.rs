@@ -73,7 +73,9 @@ impl Peeks {
                 () = intake.closed() => return Ok(()),
                 seen = self.look() => seen?,
             };
-            let batch: Vec<_> = seen.into_iter().filter_map(|message| raw_message(message, &self.place).ok()).collect();
+            let shown = |why: &&str| tracing::warn!(source = %self.place.path, why, "a message that cannot be read is not shown");
+            let batch: Vec<_> =
+                seen.into_iter().filter_map(|message| raw_message(message, &self.place).inspect_err(shown).ok()).collect();
             if batch.is_empty() {
                 tokio::select! {
                     () = intake.closed() => return Ok(()),

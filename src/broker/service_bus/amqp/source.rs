@@ -71,16 +71,30 @@ impl Source for BusSource {
             fault = claims.keep() => return Err(fault.into()),
         };
         let Read::Ended(end) = read else { return Err(Fault::link("an idle link that was to be kept").into()) };
-        // Whatever fails from here on, all that settled is told; what is not given back comes again when its lock ends.
-        let _ = timeout(CLOSE_TIME, leave(inlet, &mut session, &mut management)).await;
+        leave(inlet, &mut session, &mut management).await;
         wire.close().await;
         Ok(end.into())
     }
 }
 
-/// Gives back what was on its way, and detaches: not before the service has heard what became of each message, for where it handles a
-/// detach first, the messages stay locked. Only a question on the link's own AMQP session is sure to come after what was said there.
-pub(super) async fn leave(mut inlet: Inlet<'_>, session: &mut SessionHandle<()>, management: &mut Management) -> Result<(), Fault> {
+/// Gives back what was on its way, and detaches, within [`CLOSE_TIME`]. What fails is logged and ends nothing: all that settled is told,
+/// and a connection that is gone is noticed by whoever uses it next.
+pub(super) async fn leave(inlet: Inlet<'_>, session: &mut SessionHandle<()>, management: &mut Management) {
+    let place = inlet.place;
+    let left = timeout(CLOSE_TIME, give_back(inlet, session, management)).await;
+    if let Err(fault) = left.unwrap_or_else(|_| Err(Fault::late("the link's end", CLOSE_TIME))) {
+        tracing::warn!(
+            source = %place.path,
+            reason = %fault.reason,
+            error = fault.detail,
+            "a link ended before all that was on its way was given back: it comes again when its lock ends"
+        );
+    }
+}
+
+/// Not before the service has heard what became of each message: where it handles a detach first, the messages stay locked. Only a
+/// question on the link's own AMQP session is sure to come after what was said there.
+async fn give_back(mut inlet: Inlet<'_>, session: &mut SessionHandle<()>, management: &mut Management) -> Result<(), Fault> {
     management.round_trip().await?;
     inlet.give_back().await?;
     Management::attach(session, &inlet.place.path).await?.round_trip().await?;
