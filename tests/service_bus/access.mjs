@@ -1,6 +1,6 @@
 // Who may do what: shared access signatures and bearer tokens, checked the same for both faces.
 
-import { createHmac, timingSafeEqual } from 'node:crypto'
+import { createHmac, createPublicKey, timingSafeEqual, verify } from 'node:crypto'
 import { unauthorized } from './refusal.mjs'
 
 /** The entity a resource URI means, in lower case; '' is the whole namespace. */
@@ -33,6 +33,7 @@ class Grant {
 export class Access {
   #policies
   #tokens = new Map()
+  #issuers = []
   #clock
   #verified = new Map()
 
@@ -45,6 +46,11 @@ export class Access {
 
   accept({ token, rights = ['Send', 'Listen'], entity = '', expires_in: seconds }) {
     this.#tokens.set(token, new Grant(entity.toLowerCase(), rights, seconds === undefined ? Infinity : this.#clock() + seconds * 1000))
+  }
+
+  /** From now on JWTs that this key signed (ES256, RFC 7518) for this audience are good until their time is over. */
+  trust({ key, audience, rights = ['Send', 'Listen'] }) {
+    this.#issuers.push({ key: createPublicKey(key), audience, rights })
   }
 
   revoke(token) {
@@ -67,9 +73,22 @@ export class Access {
   }
 
   bearer(token) {
-    const grant = this.#tokens.get(token)
+    const grant = this.#tokens.get(token) ?? this.#issued(token)
     if (grant === undefined) throw unauthorized('InvalidToken: the token is not known here.')
     return this.#unexpired(grant)
+  }
+
+  /** What a JWT allows that somebody signed whom we trust; undefined where nobody did. */
+  #issued(token) {
+    const parts = token.split('.')
+    if (parts.length !== 3) return undefined
+    const [head, claims, signature] = parts
+    const issuer = this.#issuers.find(({ key }) =>
+      verify('sha256', Buffer.from(`${head}.${claims}`), { key, dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url')))
+    if (issuer === undefined) return undefined
+    const { aud, exp } = JSON.parse(Buffer.from(claims, 'base64url'))
+    if (![aud].flat().includes(issuer.audience)) throw unauthorized(`InvalidAudience: the token is for '${aud}', not for '${issuer.audience}'.`)
+    return new Grant('', issuer.rights, exp * 1000)
   }
 
   /** What a shared access signature allows, when its signature is right and its time is not over. */

@@ -19,6 +19,7 @@
 //   POST   /drop                            { entity } cuts AMQP connections; { face: "http" } cuts HTTP's
 //   POST   /expire_tokens                   { entity }: every token put by $cbs so far is over
 //   POST   /tokens                          { token, rights, entity, expires_in } · DELETE /tokens { token }
+//   POST   /issuers                         { key, audience, rights }: whose JWTs (ES256) are good, by a public key in PEM
 //   POST   /policies                        { name, key, rights, entity }: a new policy, or a new key for one
 //   POST   /tls                            { cert, key, client_ca }: PEM texts; opens an encrypted door of each face: { amqps, https }
 //   POST   /refuse                          { milliseconds }: no connection gets through for so long, and all that are there are cut
@@ -93,6 +94,8 @@ export class Control {
         return this.amqp.expireTokens(given.entity)
       case 'POST tokens':
         return this.access.accept(given)
+      case 'POST issuers':
+        return this.access.trust(given)
       case 'DELETE tokens':
         return { revoked: this.access.revoke(given.token) }
       case 'POST policies':

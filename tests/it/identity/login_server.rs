@@ -1,4 +1,4 @@
-//! An authorization server that signs the tokens of RabbitMQ (ES256) and remembers what it was asked.
+//! An authorization server that signs the tokens of RabbitMQ and of Service Bus (ES256) and remembers what it was asked.
 
 use std::{
     io::{Read, Write},
@@ -134,7 +134,9 @@ impl State {
         let head = r#"{"alg":"ES256","typ":"JWT","kid":"tests"}"#;
         let scope = r#"["rabbitmq.read:*/*","rabbitmq.write:*/*","rabbitmq.configure:*/*"]"#;
         let id = self.granted.load(Ordering::SeqCst);
-        let claims = format!(r#"{{"aud":["rabbitmq"],"sub":"rialto","jti":"{id}","exp":{end},"scope":{scope}}}"#);
+        let claims = format!(
+            r#"{{"aud":["rabbitmq","https://servicebus.azure.net"],"sub":"rialto","jti":"{id}","exp":{end},"scope":{scope}}}"#
+        );
         let words = format!("{}.{}", BASE64_URL_SAFE_NO_PAD.encode(head), BASE64_URL_SAFE_NO_PAD.encode(claims));
         let signature = self.key.sign(&SystemRandom::new(), words.as_bytes()).expect("signed");
         format!("{words}.{}", BASE64_URL_SAFE_NO_PAD.encode(signature.as_ref()))

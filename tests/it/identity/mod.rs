@@ -15,6 +15,7 @@ mod plaintext;
 mod rabbit;
 mod rabbitmq;
 mod redis;
+mod service_bus;
 mod tokens;
 mod webhook;
 
