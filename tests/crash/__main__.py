@@ -99,6 +99,7 @@ CAMPAIGNS = {
         "kafka-rebalances",
         "kafka-parked-killed",
         "bus-struck",
+        "bus-by-amqp-struck",
         "bus-refused",
         "bus-source-cut-off",
     ],
