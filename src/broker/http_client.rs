@@ -16,7 +16,7 @@ use rustls::{
 
 use crate::outcome::Reason;
 
-/// Finds a name's addresses; their ports are not looked at.
+/// Finds a name's addresses. The port of an address counts where the URL names none, and 0 is the scheme's.
 pub(super) type Lookup = Arc<dyn Fn(String) -> BoxFuture<'static, io::Result<Vec<SocketAddr>>> + Send + Sync>;
 
 /// A client that sends nothing on to where an answer points, for a secret is in what it sends. `tls` is `None` for one that never

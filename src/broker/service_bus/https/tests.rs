@@ -79,13 +79,13 @@ impl Server {
         let settings = Settings::read("bus", &node, &mut faults).unwrap();
         assert!(faults.is_empty(), "{faults:?}");
         let here = std::net::SocketAddr::from(([127, 0, 0, 1], self.port));
+        let base = settings.access().unwrap().https.unwrap();
+        let written = base.host_str().unwrap().trim_matches(['[', ']']).to_owned();
         let lookup: Lookup = std::sync::Arc::new(move |name| {
-            assert_eq!(name, HOST, "whatever the certificate says");
+            assert_eq!(name, written, "whatever the certificate says");
             async move { Ok(vec![here]) }.boxed()
         });
         let metrics = Metrics::new().certificates(&std::sync::Arc::from("bus"));
-        let base = settings.access().unwrap().https.unwrap();
-        assert_eq!(base.as_str(), format!("https://{HOST}/"));
         let pool = Pool::with(&base, &settings.tls, &metrics, Resolver::by(lookup), false).unwrap();
         errand::run(&pool, "SharedAccessSignature sr=x".into(), "orders", "[]").await.map(|answer| answer.status.as_u16())
     }
@@ -121,4 +121,14 @@ async fn another_name_in_the_certificate_can_be_said_and_the_host_stays_what_it_
     let mut server = Server::start(folder.path(), "bus.internal").await;
     assert_eq!(server.post(&settings(folder.path(), "ca.pem", "server_name: bus.internal")).await.unwrap(), 201);
     assert_eq!(server.asked.recv().await, Some(("POST /orders/messages".into(), HOST.into())));
+}
+
+#[tokio::test]
+async fn an_address_whose_certificate_has_a_name_is_dialled_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut server = Server::start(folder.path(), "bus.internal").await;
+    let named = settings(folder.path(), "ca.pem", "server_name: bus.internal");
+    let placed = named.replace("namespace: contoso,", "namespace: contoso, endpoint: 'https://[::1]',");
+    assert_eq!(server.post(&placed).await.unwrap(), 201);
+    assert_eq!(server.asked.recv().await, Some(("POST /orders/messages".into(), "[::1]".into())));
 }
