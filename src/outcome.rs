@@ -20,6 +20,9 @@ pub enum Outcome {
     Refused(Refusal),
     /// Nobody can say whether it arrived: sent again, never counted as delivered and never as a try.
     Unknown(Reason),
+    /// It is nowhere, for no fault of its own and none of the destination's: another message of its batch was refused. It goes again
+    /// at once, in its old place.
+    Unsent,
 }
 
 /// Why a delivery counts as delivered. `Copy`, so that a batch of them costs nothing to pass on.

@@ -210,7 +210,8 @@ async fn put(broker: &dyn Broker, inlet: &Target, event: &Event, house: &House) 
         Some(Outcome::Throttled { detail, .. }) => Err(Failure::say(Exit::Unavailable, detail)),
         Some(Outcome::Refused(refusal)) => Err(Failure::broker(refusal.reason, format!("{}: {}", refusal.reason, refusal.detail))),
         Some(Outcome::Unknown(reason)) => Err(Failure::broker(reason, format!("unknown whether the event arrived: {reason}"))),
-        None => Err(Failure::new(Exit::Panic, anyhow!("the link answered nothing for one message"))),
+        // It was alone: there is no other to be refused in its stead.
+        Some(Outcome::Unsent) | None => Err(Failure::new(Exit::Panic, anyhow!("the link answered nothing for one message"))),
     }
 }
 

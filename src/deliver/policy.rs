@@ -52,6 +52,8 @@ pub enum Step {
         /// Why, for the alarm.
         reason: Reason,
     },
+    /// Send it again at once, before anything new.
+    Again,
     /// Go on waiting.
     Wait,
 }
@@ -73,10 +75,11 @@ pub fn next_step(event: Event<'_>, trial: &Trial, rules: &DeliveryRules, now: In
         Event::Answer(Outcome::Delivered(proof)) => return Step::Settle(End::Delivered(*proof)),
         Event::Answer(Outcome::Throttled { after, .. }) => pause(Reason::Throttled, *after, trial, now, dice),
         Event::Answer(Outcome::Unknown(reason)) => uncounted(*reason, trial, now, dice),
+        Event::Answer(Outcome::Unsent) => Step::Again,
         Event::Answer(Outcome::Refused(refusal)) => refused(refusal, trial, rules, now, dice),
     };
     match (step, trial.deadline) {
-        (Step::Wait | Step::RetryAt { .. } | Step::PauseLane { .. }, Some(deadline)) if deadline <= now => {
+        (Step::Wait | Step::Again | Step::RetryAt { .. } | Step::PauseLane { .. }, Some(deadline)) if deadline <= now => {
             Step::DeadLetter(Reason::Deadline)
         }
         (step, _) => step,
@@ -208,6 +211,7 @@ mod tests {
         let dead = Step::DeadLetter(Reason::Deadline);
         assert_eq!(step(&refusal(Reason::Unauthenticated), &late, &rules()), dead);
         assert_eq!(step(&Outcome::Unknown(Reason::Link), &late, &rules()), dead);
+        assert_eq!(step(&Outcome::Unsent, &late, &rules()), dead);
         assert_eq!(next_step(Event::Tick, &late, &rules(), Instant::now(), 0), dead);
         assert_eq!(step(&Outcome::Delivered(Proof::Confirmed), &late, &rules()), Step::Settle(End::Delivered(Proof::Confirmed)));
     }

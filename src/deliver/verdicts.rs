@@ -8,6 +8,7 @@ use super::{
     flights::Flight,
     item::{Item, wall_ms},
     notices,
+    parked::KeyId,
     policy::{Event, Step, next_step},
     worker::LinkWorker,
 };
@@ -89,12 +90,9 @@ impl LinkWorker {
                 lane.metrics.try_failed(reason);
                 item.failed(false, reason, detail(outcome));
                 self.pause_lane(id, until, reason, detail(outcome));
-                match (key.filter(|key| self.parked.holds(*key)), self.lanes.get_mut(&id)) {
-                    (Some(key), _) => self.parked.park(key, item, until),
-                    (None, Some(lane)) => drop(lane.resend.insert(item.position(), item)),
-                    (None, None) => {}
-                }
+                self.line_up(key, item, until);
             }
+            Step::Again => self.line_up(key, item, now),
             // An answer never leaves a message waiting as it was.
             Step::Wait => debug_assert!(false, "an answer always decides"),
         }
@@ -112,6 +110,18 @@ impl LinkWorker {
             warn!(%route, %destination, %reason, error = detail, "destination paused; it is asked again until it takes messages");
         }
         self.board.set_paused(id, true);
+    }
+
+    /// Puts an item back where it was: before anything new of its lane, or among those of its key that wait, from `at` on.
+    fn line_up(&mut self, key: Option<KeyId>, item: Item, at: Instant) {
+        match key.filter(|key| self.parked.holds(*key)) {
+            Some(key) => self.parked.park(key, item, at),
+            None => {
+                if let Some(lane) = self.lanes.get_mut(&item.entry.lane()) {
+                    lane.resend.insert(item.position(), item);
+                }
+            }
+        }
     }
 
     /// A failure by the destination's word; enough of them, over enough keys, are the destination's fault.
@@ -195,5 +205,6 @@ fn detail(outcome: &Outcome) -> &str {
         Outcome::Throttled { detail, .. } => detail,
         Outcome::Refused(refusal) => &refusal.detail,
         Outcome::Unknown(reason) => reason.as_str(),
+        Outcome::Unsent => "another message of its batch was refused",
     }
 }

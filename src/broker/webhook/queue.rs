@@ -272,7 +272,7 @@ fn after(hold: Hold, by: &[u64]) -> &[u64] {
 fn effect(outcome: &Outcome, templated: bool) -> Effect {
     match outcome {
         Outcome::Delivered(_) => Effect::None,
-        Outcome::Throttled { .. } => Effect::Place,
+        Outcome::Throttled { .. } | Outcome::Unsent => Effect::Place,
         Outcome::Unknown(_) => Effect::Chain,
         Outcome::Refused(refusal) => match refusal.reason {
             Reason::Unauthenticated | Reason::Gone => Effect::Place,

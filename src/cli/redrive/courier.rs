@@ -102,5 +102,6 @@ fn answer(outcome: &Outcome, parcel: &Parcel) -> Answer {
         Outcome::Throttled { detail, .. } => Some(detail.clone()),
         Outcome::Refused(refusal) => Some(format!("{}: {}", refusal.reason, refusal.detail)),
         Outcome::Unknown(reason) => Some(format!("unknown whether it arrived: {reason}")),
+        Outcome::Unsent => Some("not sent: another message beside it was refused".to_owned()),
     }
 }

@@ -35,6 +35,24 @@ async fn throttling_pauses_the_lane_without_counting_and_keeps_the_order() {
 }
 
 #[tokio::test]
+async fn what_was_not_sent_goes_again_at_once_in_its_place_without_counting() {
+    let mut times = 0;
+    let mut rig = Rig::start(DeliveryRules { max_errors: Some(1), ..quick() }, move |bodies| {
+        times += 1;
+        if times > 1 {
+            return delivered(bodies);
+        }
+        let mut outcomes = vec![Outcome::Unsent; bodies.len()];
+        outcomes[0] = refusal(Reason::Final);
+        Answer::Outcomes(outcomes)
+    });
+    let _receipts = rig.append(&["a1", "a2", "b1", "a3"]).await;
+    rig.settled().await;
+    let lane: Vec<_> = rig.seen().into_iter().filter(|body| body != "open" && !body.starts_with("grave")).collect();
+    assert_eq!(lane, ["a1", "a2", "b1", "a3", "a2", "b1", "a3"], "all that goes again goes side by side");
+}
+
+#[tokio::test]
 async fn a_paused_lane_keeps_one_withdrawn_message_to_ask_with() {
     let open = Arc::new(AtomicBool::new(false));
     let opened = Arc::clone(&open);

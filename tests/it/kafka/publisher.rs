@@ -19,7 +19,7 @@ fn reason(outcome: &Outcome) -> Option<Reason> {
         Outcome::Refused(refusal) => Some(refusal.reason),
         Outcome::Throttled { .. } => Some(Reason::Throttled),
         Outcome::Unknown(reason) => Some(*reason),
-        Outcome::Delivered(_) => None,
+        Outcome::Delivered(_) | Outcome::Unsent => None,
     }
 }
 
