@@ -31,6 +31,7 @@ pub mod file;
 pub mod handler;
 mod http_client;
 pub mod http_server;
+mod fnv1a;
 mod house;
 pub mod hub;
 pub mod kafka;

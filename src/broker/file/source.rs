@@ -17,6 +17,7 @@ use super::{origin::FileOrigin, trail::Generation};
 use crate::{
     broker::{
         Ended, Source, SourceError,
+        fnv1a::fnv1a,
         lines::{Cutter, Line},
         untold::until_settled,
     },
@@ -227,15 +228,10 @@ impl Carrier for Spot {
 
     /// Place and bytes: after a truncation other lines stand in the same places, and they are other events.
     fn position(&self) -> Option<String> {
-        let (path, at, sum) = (&self.path, self.at, checksum(&self.body));
+        let (path, at, sum) = (&self.path, self.at, fnv1a(&self.body));
         Some(match self.inode {
             Some(inode) => format!("{path}:{inode:x}:{at}:{sum:016x}"),
             None => format!("{path}:{at}:{sum:016x}"),
         })
     }
-}
-
-/// FNV-1a of 64 bits: the same in every version and on every machine.
-fn checksum(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |sum, byte| (sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }

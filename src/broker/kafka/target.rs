@@ -58,7 +58,7 @@ pub(super) fn read(broker: &Arc<str>, node: &Node, faults: &mut Problems) -> Opt
         if prefix.is_none() {
             faults.fault(at, "`schema_id` stands in a `schema_prefix`").hint("write `schema_prefix: confluent` beside it");
         }
-        if !text.contains(['{', '}']) && text.trim().parse::<u64>().is_err() {
+        if !is_template(&text) && text.trim().parse::<u64>().is_err() {
             faults.fault(at, format!("`schema_id` is `{text}`, where a whole number is wanted"));
         }
         target.fields.push(Field { name: "schema_id", text: TemplateText { text, at: at.clone() }, rule: None });
@@ -69,8 +69,9 @@ pub(super) fn read(broker: &Arc<str>, node: &Node, faults: &mut Problems) -> Opt
 }
 
 fn named(broker: &Arc<str>, topic: &str, at: &Span, faults: &mut Problems) -> Option<Target> {
-    let is_template = topic.contains(['{', '}']);
-    if !is_template && let Some(why) = fault_of(topic) {
+    if !is_template(topic)
+        && let Some(why) = fault_of(topic)
+    {
         faults.fault(at, format!("`{topic}` cannot name a topic: {why}"));
         return None;
     }
@@ -95,7 +96,13 @@ pub(super) fn fault_of(topic: &str) -> Option<&'static str> {
     }
 }
 
-fn is_illegal(c: char) -> bool {
+/// True where each message makes its own.
+pub(super) fn is_template(text: &str) -> bool {
+    text.contains(['{', '}'])
+}
+
+/// What no topic's name may hold.
+pub(super) fn is_illegal(c: char) -> bool {
     !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 }
 

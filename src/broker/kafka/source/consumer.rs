@@ -22,11 +22,13 @@ use super::{
 use crate::{
     broker::{
         House, OpenError,
+        fnv1a::fnv1a,
         kafka::{
             client::{self, ASK_TIME, OPEN_TIME, millis},
             fault::{Fault, of_code},
             origin::Protocol,
             settings::Settings,
+            target::is_illegal,
             voice::Voice,
         },
     },
@@ -107,21 +109,14 @@ pub(super) fn config(settings: &Settings, plan: &Plan, house: &House) -> Result<
 fn instance(plan: &Plan, house: &House) -> String {
     let mut name = format!("{}.{}", house.instance, plan.topics.display());
     // The characters of a topic's name, as Kafka checks it.
-    name = name
-        .chars()
-        .map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '_' | '-') { letter } else { '_' })
-        .collect();
+    name = name.chars().map(|letter| if is_illegal(letter) { '_' } else { letter }).collect();
     if name.len() > INSTANCE_MAX {
-        let rest = crc(&name);
+        // The same in every release, which the standard library's hashers do not promise.
+        let rest = fnv1a(name.as_bytes());
         name.truncate(INSTANCE_MAX);
         let _ = write!(name, "-{rest:016x}");
     }
     name
-}
-
-/// FNV-1a: the same in every release, which the standard library's hashers do not promise.
-fn crc(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// A connected consumer that has not subscribed yet.
@@ -242,16 +237,4 @@ pub(super) fn readable(consumer: &BaseConsumer<Events>, handover: &Handover, top
 /// Partitions without an offset, to ask about them.
 pub(super) fn bare(list: &TopicPartitionList) -> TopicPartitionList {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition(), Offset::Invalid)).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::crc;
-
-    #[test]
-    fn a_cut_name_is_told_from_another() {
-        // Published test vectors of FNV-1a, 64 bits.
-        assert_eq!(crc(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(crc("foobar"), 0x8594_4171_f739_67e8);
-    }
 }
