@@ -6,19 +6,10 @@ use rdkafka::message::{BorrowedHeaders, Headers};
 
 use super::{
     prefix::{self, Prefix},
-    record::{CONTENT_TYPE, CORRELATION, ID, NAME, TOMBSTONE, TYPE},
+    record::{HEADERS, TOMBSTONE, is_property},
     source::Partition,
 };
 use crate::envelope::{Carrier, HeaderValue, Property};
-
-/// The headers that carry what other transports have properties for (docs/wire.md, "Per broker").
-const PROPERTIES: [(Property, &str); 5] = [
-    (Property::Id, ID),
-    (Property::Name, NAME),
-    (Property::Type, TYPE),
-    (Property::ContentType, CONTENT_TYPE),
-    (Property::CorrelationId, CORRELATION),
-];
 
 /// A record as its consumer got it, without its value.
 pub(super) struct Record {
@@ -99,7 +90,7 @@ impl Carrier for Record {
         if property == Property::Key {
             return std::str::from_utf8(self.key()?).ok().map(Cow::Borrowed);
         }
-        let (_, name) = PROPERTIES.iter().find(|(own, _)| *own == property)?;
+        let (_, name) = HEADERS.iter().find(|(own, _)| *own == property)?;
         self.last(name)?.to_text()
     }
 
@@ -115,7 +106,7 @@ impl Carrier for Record {
             each(prefix::ID, schema_id(id));
         }
         for (name, value) in self.beside.headers() {
-            if !PROPERTIES.iter().any(|(_, property)| *property == name) {
+            if !is_property(name) {
                 each(name, header_value(value));
             }
         }

@@ -26,7 +26,8 @@ pub(super) const BATCH_MAX: usize = 1 << PLACE_BITS;
 pub(super) struct Slot(usize);
 
 impl Slot {
-    fn new(batch: usize, place: usize) -> Self {
+    /// The slot of a message of the batch of this number.
+    pub(super) fn new(batch: usize, place: usize) -> Self {
         Self((batch << PLACE_BITS) | place)
     }
 
@@ -94,11 +95,6 @@ impl Ledger {
         let outcomes = vec![Outcome::Unknown(Reason::Link); messages];
         rows.open.push_back(Row { outcomes, missing: messages + 1, answer: Some(answer) });
         Ok((number, answered))
-    }
-
-    /// The slot of a message of the batch `number`.
-    pub(super) fn slot(number: usize, place: usize) -> Slot {
-        Slot::new(number, place)
     }
 
     /// Notes an outcome. What is no longer awaited is no news.
@@ -181,8 +177,8 @@ mod tests {
     fn a_batch_is_answered_when_its_last_message_is_and_in_the_order_of_its_places() {
         let ledger = Ledger::default();
         let (number, mut answered) = ledger.open(2).unwrap();
-        ledger.note(Ledger::slot(number, 1), Outcome::Unknown(Reason::Timeout));
-        ledger.note(Ledger::slot(number, 0), DELIVERED);
+        ledger.note(Slot::new(number, 1), Outcome::Unknown(Reason::Timeout));
+        ledger.note(Slot::new(number, 0), DELIVERED);
         assert!(answered.try_recv().is_err(), "it is still being handed over");
         ledger.handed_over(number);
         assert_eq!(answered.try_recv().unwrap().unwrap(), [DELIVERED, Outcome::Unknown(Reason::Timeout)]);
@@ -196,11 +192,11 @@ mod tests {
         let (two, mut second) = ledger.open(1).unwrap();
         ledger.handed_over(one);
         ledger.handed_over(two);
-        ledger.note(Slot::of_word(Ledger::slot(two, 0).to_word()), DELIVERED);
+        ledger.note(Slot::of_word(Slot::new(two, 0).to_word()), DELIVERED);
         assert!(first.try_recv().is_err());
         assert_eq!(second.try_recv().unwrap().unwrap(), [DELIVERED]);
         assert!(ledger.is_last() && !ledger.is_settled());
-        ledger.note(Ledger::slot(one, 0), DELIVERED);
+        ledger.note(Slot::new(one, 0), DELIVERED);
         assert_eq!(first.try_recv().unwrap().unwrap(), [DELIVERED]);
         assert!(ledger.is_settled());
     }
@@ -212,7 +208,7 @@ mod tests {
         assert!(ledger.end(LinkDown::new(Reason::Forbidden, "first")));
         assert!(!ledger.end(LinkDown::new(Reason::Link, "second")));
         assert_eq!(answered.try_recv().unwrap().unwrap_err().detail, "first");
-        ledger.note(Ledger::slot(number, 0), DELIVERED);
+        ledger.note(Slot::new(number, 0), DELIVERED);
         ledger.handed_over(number);
         assert_eq!(ledger.open(1).unwrap_err().reason, Reason::Forbidden);
     }
@@ -225,7 +221,7 @@ mod tests {
         let (zero, mut two) = ledger.open(1).unwrap();
         assert_eq!(zero, 0);
         for number in [last, zero] {
-            ledger.note(Ledger::slot(number, 0), DELIVERED);
+            ledger.note(Slot::new(number, 0), DELIVERED);
             ledger.handed_over(number);
         }
         assert!(one.try_recv().unwrap().is_ok() && two.try_recv().unwrap().is_ok());

@@ -273,7 +273,7 @@ impl Publisher for Link {
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let mut value = Vec::new();
         for (place, outgoing) in batch.iter().enumerate() {
-            let slot = Ledger::slot(number, place);
+            let slot = Slot::new(number, place);
             match refused.iter().find(|(topic, _)| *topic == outgoing.address) {
                 Some((_, refusal)) => self.post.ledger.note(slot, Outcome::Refused(refusal.clone())),
                 None => self.produce(outgoing, slot, now_ms, &mut value).await?,

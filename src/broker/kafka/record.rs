@@ -35,14 +35,25 @@ pub(super) const CONTENT_TYPE: &str = "content-type";
 /// Header of what the message answers or belongs to.
 pub(super) const CORRELATION: &str = "correlation_id";
 
-/// Headers with a meaning of their own: those of a message that says them anew are not repeated.
-pub(super) const HEADERS: [&str; 5] = [ID, NAME, TYPE, CONTENT_TYPE, CORRELATION];
+/// The headers that carry what other transports have properties for: those of a message that says them anew are not repeated.
+pub(super) const HEADERS: [(Property, &str); 5] = [
+    (Property::Id, ID),
+    (Property::Name, NAME),
+    (Property::Type, TYPE),
+    (Property::ContentType, CONTENT_TYPE),
+    (Property::CorrelationId, CORRELATION),
+];
 
 /// The word by which a carrier says that the record had no value: a tombstone, whose body is read as `null`.
 pub(super) const TOMBSTONE: &str = "tombstone";
 
 /// A clock that is further ahead of ours than this is wrong: a broker refuses what comes from the future.
 const AHEAD_MAX_MS: i64 = 60_000;
+
+/// Whether a header of this name is one of [`HEADERS`].
+pub(super) fn is_property(name: &str) -> bool {
+    HEADERS.iter().any(|(_, own)| *own == name)
+}
 
 /// The record of a message. `now_ms` is the wall clock; `value` is room for a value that is not the body itself. The error is for a
 /// message that no further try can mend.
@@ -130,7 +141,7 @@ fn headers(outgoing: &Outgoing<'_>, options: &Options, prefixed: bool) -> OwnedH
         headers.push(CORRELATION, correlation.as_bytes());
     }
     let said = |name: &str| {
-        let anew = HEADERS.contains(&name) || outgoing.headers.iter().any(|(own, _)| *own == name);
+        let anew = is_property(name) || outgoing.headers.iter().any(|(own, _)| *own == name);
         // The value itself says it again.
         anew || prefixed && name == prefix::ID
     };
@@ -149,7 +160,7 @@ fn headers(outgoing: &Outgoing<'_>, options: &Options, prefixed: bool) -> OwnedH
             headers.push(name, value.as_bytes());
         }
     }
-    for (name, value) in outgoing.headers.iter().filter(|(name, _)| !HEADERS.contains(name)) {
+    for (name, value) in outgoing.headers.iter().filter(|(name, _)| !is_property(name)) {
         headers.push(name, value.as_bytes());
     }
     options.style.push(outgoing, |name, value| headers.push(name, value));
@@ -202,7 +213,7 @@ mod tests {
     use crate::{
         broker::{
             Target,
-            kafka::{ledger::Ledger, source::Partition, target},
+            kafka::{source::Partition, target},
         },
         envelope::{Decode, DecodeRules, Message, RawMessage, decode},
         written::{Node, Problems, Span, Value},
@@ -236,7 +247,7 @@ mod tests {
             timeout: Duration::from_secs(15),
         };
         let mut value = Vec::new();
-        of(&outgoing, Ledger::slot(0, 0), 0, &mut value).unwrap().key.map(<[u8]>::to_vec)
+        of(&outgoing, Slot::new(0, 0), 0, &mut value).unwrap().key.map(<[u8]>::to_vec)
     }
 
     #[test]

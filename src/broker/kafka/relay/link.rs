@@ -110,7 +110,7 @@ impl Link {
     fn copies(batch: &[Outgoing<'_>], number: usize) -> Result<Vec<Copy>, LinkDown> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |now| now.as_millis() as i64);
         let mut value = Vec::new();
-        batch.iter().enumerate().map(|(place, outgoing)| copy(outgoing, Ledger::slot(number, place), now, &mut value)).collect()
+        batch.iter().enumerate().map(|(place, outgoing)| copy(outgoing, Slot::new(number, place), now, &mut value)).collect()
     }
 }
 
