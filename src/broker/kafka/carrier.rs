@@ -117,6 +117,7 @@ impl Carrier for Record {
             "topic" => Some(Cow::Borrowed(&*self.partition.topic)),
             "partition" => Some(Cow::Owned(self.partition.number.to_string())),
             "offset" => Some(Cow::Owned(self.offset.to_string())),
+            "group" => Some(Cow::Borrowed(self.partition.membership.group())).filter(|group| !group.is_empty()),
             prefix::WORD => self.schema.map(|(prefix, _)| Cow::Borrowed(prefix.name())),
             TOMBSTONE if self.tombstone => Some(Cow::Borrowed("")),
             _ => None,

@@ -16,6 +16,7 @@ use crate::{
 mod consuming;
 mod exactly_once;
 mod frozen;
+mod letters;
 mod mock;
 mod publisher;
 mod rebalancing;

@@ -183,7 +183,8 @@ impl Polling {
         let live = move || {
             // Nobody waits any more for an opening that is not answered.
             if let Some((consumer, start)) = connect(&config, voice, &plan, &handover, opened, &started) {
-                live(Reader::new(consumer, plan, handover, start), end);
+                let group = config.get("group.id").unwrap_or_default();
+                live(Reader::new(consumer, group, plan, handover, start), end);
             }
         };
         let no_thread = |error: io::Error| Fault::new(Reason::Link, error.to_string());

@@ -87,16 +87,30 @@ impl fmt::Display for Partition {
 
 /// The consumer's place in its group, as a transaction that carries its offsets must name it.
 #[derive(Default)]
-pub(in crate::broker::kafka) struct Membership(Mutex<Option<Arc<ConsumerGroupMetadata>>>);
+pub(in crate::broker::kafka) struct Membership {
+    /// The group's name; empty for a reader without a group.
+    group: String,
+    current: Mutex<Option<Arc<ConsumerGroupMetadata>>>,
+}
 
 impl Membership {
+    /// Of a consumer that has not joined its group yet.
+    pub(super) fn of(group: &str) -> Self {
+        Self { group: group.to_owned(), current: Mutex::default() }
+    }
+
+    /// The group's name; empty for a reader without a group.
+    pub(in crate::broker::kafka) fn group(&self) -> &str {
+        &self.group
+    }
+
     /// The group as of the last assignment; `None` before the first and for a reader without a group.
     pub(in crate::broker::kafka) fn current(&self) -> Option<Arc<ConsumerGroupMetadata>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.current.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(super) fn renew(&self, metadata: Option<ConsumerGroupMetadata>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = metadata.map(Arc::new);
+        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = metadata.map(Arc::new);
     }
 }
 

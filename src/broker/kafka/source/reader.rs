@@ -85,13 +85,14 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(consumer: BaseConsumer<Events>, plan: Arc<Plan>, handover: Arc<Handover>, start: Start) -> Self {
+    /// A reader of the group of this name.
+    pub(super) fn new(consumer: BaseConsumer<Events>, group: &str, plan: Arc<Plan>, handover: Arc<Handover>, start: Start) -> Self {
         Self {
             consumer,
             commits: Commits::new(plan.window),
-            plan,
             handover,
-            membership: Arc::default(),
+            membership: Arc::new(Membership::of(if plan.tail { "" } else { group })),
+            plan,
             assigned: Vec::new(),
             returning: None,
             paused: false,
