@@ -304,8 +304,10 @@ fn heard(error: &KafkaError, consumer: &BaseConsumer<Events>, plan: &Plan) -> Re
             ),
         )),
         Some(Code::Fenced | Code::FencedInstanceId) => Err(twin()),
-        // The words of a fatal error come with the client's own event.
-        Some(Code::Fatal) if client().is_some_and(|fault| fault.detail.contains("fenced")) => Err(twin()),
+        // What it was is the client's to say.
+        Some(Code::Fatal) if matches!(consumer.client().fatal_error(), Some((Code::Fenced | Code::FencedInstanceId, _))) => {
+            Err(twin())
+        }
         Some(Code::Authentication | Code::SSL | Code::Fatal) => Err(client().unwrap_or_else(|| Fault::of(error))),
         _ => Err(Fault::of(error)),
     }
