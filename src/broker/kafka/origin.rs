@@ -108,20 +108,36 @@ impl KafkaOrigin {
 
     /// The same, whose offsets the transactions of a relay commit.
     pub(super) fn relayed(&self, relay: Arc<Relay>) -> Self {
-        let plan = &*self.plan;
+        // By name, so that a key that is added later cannot be forgotten here.
+        let Plan {
+            topics,
+            group,
+            start,
+            protocol,
+            tombstone,
+            schema_prefix,
+            session_timeout,
+            poll_interval_max,
+            window,
+            window_bytes,
+            tail,
+            relay: _,
+            seen: _,
+        } = &*self.plan;
         let plan = Plan {
-            group: plan.group.clone(),
-            start: plan.start,
-            protocol: plan.protocol,
-            tombstone: plan.tombstone,
-            schema_prefix: plan.schema_prefix,
-            session_timeout: plan.session_timeout,
-            poll_interval_max: plan.poll_interval_max,
-            window: plan.window,
-            window_bytes: plan.window_bytes,
-            tail: plan.tail,
+            topics: topics.clone(),
+            group: group.clone(),
+            start: *start,
+            protocol: *protocol,
+            tombstone: *tombstone,
+            schema_prefix: *schema_prefix,
+            session_timeout: *session_timeout,
+            poll_interval_max: *poll_interval_max,
+            window: *window,
+            window_bytes: *window_bytes,
+            tail: *tail,
             relay: Some(relay),
-            ..Plan::of(plan.topics.clone())
+            seen: Mutex::default(),
         };
         Self::new(&self.broker, plan)
     }
