@@ -129,6 +129,11 @@ impl<P: Clone + Eq + Hash> Positions<P> {
         self.courses.get(partition).is_some_and(|course| course.taken.iter().any(|(_, state)| *state == State::Sent))
     }
 
+    /// Whether the partition is ours.
+    pub(super) fn has(&self, partition: &P) -> bool {
+        self.courses.contains_key(partition)
+    }
+
     /// The partition is no longer ours.
     pub(super) fn released(&mut self, partition: &P) {
         self.courses.remove(partition);

@@ -81,9 +81,15 @@ impl Relay {
         self.group.as_deref().unwrap_or(&house.name)
     }
 
-    /// The source took these records from a partition, and offers them next.
-    pub(in crate::broker::kafka) fn taken(&self, partition: &Arc<Partition>, offsets: impl Iterator<Item = i64>) {
-        self.positions().taken(&Assigned(Arc::clone(partition)), offsets);
+    /// The source took these records from a partition, and offers them next. False once the partition has left, of which the pipeline's
+    /// side may hear last: what belongs to somebody else must not be committed by us.
+    pub(in crate::broker::kafka) fn taken(&self, partition: &Arc<Partition>, offsets: impl Iterator<Item = i64>) -> bool {
+        let mut positions = self.positions();
+        let ours = !partition.is_leaving();
+        if ours {
+            positions.taken(&Assigned(Arc::clone(partition)), offsets);
+        }
+        ours
     }
 
     /// What the source's feed says is settled: what was filtered, dropped or rejected needs no copy.
@@ -94,8 +100,10 @@ impl Relay {
     }
 
     /// The partition goes to somebody else: waits until no open transaction holds anything of it, then forgets it. Blocks for at
-    /// most [`RELEASE_TIME`]; a transaction that is open even then is not committed.
+    /// most [`RELEASE_TIME`]; a transaction that is open even then names the group's generation, and the group refuses what it would
+    /// commit for one that is over.
     pub(in crate::broker::kafka) fn release(&self, partition: &Arc<Partition>) {
+        partition.leave();
         let partition = Assigned(Arc::clone(partition));
         let holds = |positions: &mut Positions<Assigned>| positions.holds(&partition);
         let waited = self.ended.wait_timeout_while(self.positions(), RELEASE_TIME, holds);
@@ -152,5 +160,21 @@ impl Relay {
 impl fmt::Debug for Relay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Relay").field("part", &self.part).field("positions", &self.positions()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_taken_of_a_partition_that_is_gone_is_nobodys() {
+        let (relay, partition) = (Relay::new("exactly-once/orders".into(), None), Partition::for_tests("orders"));
+        relay.taken(&partition, 0..3);
+        assert_eq!(relay.positions().partitions().count(), 1);
+        relay.release(&partition);
+        // The pipeline's side had it in hand, and heard of the loss after this.
+        relay.taken(&partition, 3..6);
+        assert_eq!(relay.positions().partitions().count(), 0);
     }
 }

@@ -263,12 +263,15 @@ impl Transactions {
         let Some((Assigned(partition), _)) = offsets.first() else {
             return Err(ends("what was sent belongs to partitions that are no longer ours"));
         };
-        let held = self.relay.positions();
-        if self.sent.iter().any(|copy| held.turn(&copy.source, copy.offset) == Turn::Gone) {
+        let positions = self.relay.positions();
+        let is_gone = |copy: &Copy| positions.turn(&copy.source, copy.offset) == Turn::Gone;
+        if self.sent.iter().any(is_gone) || offsets.iter().any(|(partition, _)| !positions.has(partition)) {
             return Err(ends("a partition went to another consumer before its transaction was committed"));
         }
-        drop(held);
-        let metadata = partition.membership.current().ok_or_else(|| ends("the source is not in its group"))?;
+        // Before a partition can go: what is committed for one that has gone since names a generation that is over, and is refused.
+        let metadata = partition.membership.current();
+        drop(positions);
+        let metadata = metadata.ok_or_else(|| ends("the source is not in its group"))?;
         let mut list = TopicPartitionList::with_capacity(offsets.len());
         for (Assigned(partition), offset) in offsets {
             let added = list.add_partition_offset(&partition.topic, partition.number, Offset::Offset(*offset));

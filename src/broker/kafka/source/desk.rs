@@ -132,8 +132,10 @@ impl<'a> Desk<'a> {
         // There was room a moment ago, and nobody else takes of it: this waits for nothing.
         let Ok(room) = offers.room().await else { return };
         let count = messages.len();
-        if let Some(relay) = &self.plan.relay {
-            relay.taken(&partition, each(count, &runs));
+        let relay = self.plan.relay.as_ref();
+        if relay.is_some_and(|relay| !relay.taken(&partition, each(count, &runs))) {
+            // Never offered: whoever has the partition reads it.
+            return;
         }
         let first = room.offer(messages);
         offsets.offered(first, count, &runs, position);

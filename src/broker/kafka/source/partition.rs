@@ -51,12 +51,12 @@ impl Partition {
     }
 
     /// It was taken from us: what is read of it and not offered yet is dropped.
-    pub(super) fn leave(&self) {
+    pub(in crate::broker::kafka) fn leave(&self) {
         self.leaving.store(true, Ordering::Release);
     }
 
     /// True once it was taken from us.
-    pub(super) fn is_leaving(&self) -> bool {
+    pub(in crate::broker::kafka) fn is_leaving(&self) -> bool {
         self.leaving.load(Ordering::Acquire)
     }
 
