@@ -36,8 +36,9 @@ const TICK: Duration = Duration::from_secs(1);
 /// Sending and committing one transaction may take so long, over all tries.
 pub(super) const TRANSACTION_TIME: Duration = Duration::from_secs(30);
 
-/// How long a flush waits before it looks whether something failed.
-const FLUSH_SLICE: Duration = Duration::from_millis(100);
+/// How long a flush waits before it looks whether all is reported, or something failed. The client library looks only when such a time
+/// is over, however soon the last report came: every transaction takes at least one.
+const FLUSH_SLICE: Duration = Duration::from_millis(2);
 
 /// One call that blocks; it is repeated, with a look at the reports between two.
 const STEP: Duration = Duration::from_secs(1);
