@@ -8,7 +8,7 @@ use std::{
         mpsc::{Sender, channel},
     },
     thread,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
@@ -45,6 +45,9 @@ use crate::{
 /// How long a close waits for the last transaction.
 const CLOSE_TIME: Duration = Duration::from_secs(10);
 
+/// Between two tries of what a coordinator asks patience for.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
+
 /// A link that is open.
 #[derive(Debug)]
 pub(in crate::broker::kafka) struct Link {
@@ -69,7 +72,7 @@ impl Link {
         let reports = Reports::new(voice);
         let producer: BaseProducer<Reports> =
             config.create_with_context(reports).map_err(|error| Fault::of(&error).while_doing(kafka.settings.display()))?;
-        let producer = begin(producer).await.map_err(|fault| match faults.borrow().clone() {
+        let producer = begin(producer, client::OPEN_TIME).await.map_err(|fault| match faults.borrow().clone() {
             // That nobody answered says less than why.
             Some(said) if fault.reason == Reason::Timeout => said.while_doing(kafka.settings.display()),
             _ => fault.while_doing(kafka.settings.display()),
@@ -125,6 +128,8 @@ fn copy(outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -
         slot,
         topic: outgoing.address.to_owned(),
         key: None,
+        // A dead letter that its topic does not take is tried until it does.
+        own_topic: target::is_template(&outgoing.target.address.text) && !letter::is_dead(outgoing),
         value: None,
         timestamp: None,
         headers: OwnedHeaders::new(),
@@ -143,18 +148,25 @@ fn copy(outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -
 }
 
 /// Ends what a former producer under this name had open (`InitProducerId`): committed or aborted, it is decided after this.
-async fn begin(producer: BaseProducer<Reports>) -> Result<BaseProducer<Reports>, Fault> {
+///
+/// Nobody is left asking after `within`: a producer that went on, and were answered once its cluster is back, would fence the link that
+/// was opened meanwhile.
+async fn begin(producer: BaseProducer<Reports>, within: Duration) -> Result<BaseProducer<Reports>, Fault> {
+    let until = Instant::now() + within;
     let beginning = client::ask(move || {
         let began = loop {
-            // A coordinator that loads asks for patience; the caller's time bounds it.
-            match producer.init_transactions(client::ASK_TIME) {
-                Err(KafkaError::Transaction(error)) if error.is_retriable() => thread::sleep(Duration::from_millis(100)),
+            let left = until.saturating_duration_since(Instant::now());
+            match producer.init_transactions(left.min(client::ASK_TIME)) {
+                // A coordinator that loads asks for patience, and one that is away answers nothing.
+                Err(KafkaError::Transaction(error)) if error.is_retriable() && !left.is_zero() => {
+                    thread::sleep(left.min(ASK_AGAIN));
+                }
                 ended => break ended,
             }
         };
         began.map(|()| producer)
     });
-    match timeout(client::OPEN_TIME, beginning).await {
+    match timeout(within, beginning).await {
         Ok(begun) => begun?.map_err(|error| Fault::of(&error)),
         Err(_) => Err(Fault::new(Reason::Timeout, "no answer")),
     }
@@ -230,4 +242,33 @@ impl Drop for Link {
     fn drop(&mut self) {
         self.gone.store(true, Ordering::Release);
     }
+        // It sleeps until somebody tells it something, and the next link waits for its end. One that has ended hears nothing.
+        let _ = self.orders.send(Order::Close);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        broker::kafka::settings::Settings,
+        telemetry::Metrics,
+        written::{Node, Problems, Span},
+    };
+
+    #[tokio::test]
+    async fn an_opening_that_nobody_answers_leaves_no_producer_behind() {
+        let node = Node::scalar("log", Span::outside("test"), "kafka://127.0.0.1:1");
+        let settings = Settings::read("log", &node, &mut Problems::default()).unwrap();
+        let house = House::new("rialto".into(), "one".into(), Arc::new(Metrics::new()));
+        let mut config = client::config(&settings, &house).unwrap();
+        publisher::configure(&mut config, 1_000_000);
+        config.set("transactional.id", "one/exactly-once/orders");
+        let voice = Voice::of(&settings, &house).await.unwrap();
+        let mut faults = voice.listen();
+        let producer = config.create_with_context(Reports::new(voice)).unwrap();
+        let Err(fault) = begin(producer, Duration::from_millis(300)).await else { panic!("nobody is there") };
+        assert_eq!(fault.reason, Reason::Timeout, "{fault:?}");
+        let dropped = async { while faults.changed().await.is_ok() {} };
+        timeout(Duration::from_secs(10), dropped).await.expect("with the producer its voice is gone");
 }
