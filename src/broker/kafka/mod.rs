@@ -6,7 +6,7 @@
 //!   target     where to publish            publisher  one link: an idempotent producer
 //!   ledger     who has been answered       record     a message as a record             prefix   ids of a schema registry
 //!   topics     those that are missing      probe      what `check --connect` asks      token    what OAUTHBEARER logs in by
-//!   letter     dead letters in the words of others
+//!   letter     dead letters in the words of others        batch_size  what a batch may hold
 //!   origin     what to read                subscription  topics by name or pattern      carrier  what comes beside a value
 //!   source/    one consumer in its group   tap        a look from beside        relay/   both ends in transactions
 //!   remarks    for `explain`
@@ -24,6 +24,7 @@ use super::{
 };
 use crate::written::{Node, Problems};
 
+mod batch_size;
 mod carrier;
 mod client;
 mod fault;
@@ -47,8 +48,10 @@ mod token;
 mod topics;
 mod voice;
 
+use batch_size::BatchSize;
 use relay::Relays;
 use settings::Settings;
+use topics::Suspects;
 
 /// The kind.
 pub static KIND: Kind = Kind {
@@ -79,7 +82,9 @@ pub(super) struct Kafka {
     name: Arc<str>,
     settings: Settings,
     /// What its topics turned out to take, kept over the links' lives.
-    batches: publisher::BatchSize,
+    batches: BatchSize,
+    /// Partitions that it does not write to for the time being, for want of replicas.
+    scarce: Suspects,
     /// Exchanges that are transactions, by the part of their link.
     relays: Relays,
 }
@@ -93,7 +98,8 @@ fn read(name: &str, node: &Node, faults: &mut Problems) -> Option<Arc<dyn Broker
     Some(Arc::new(Configured(Arc::new(Kafka {
         name: name.into(),
         settings,
-        batches: publisher::BatchSize::default(),
+        batches: BatchSize::default(),
+        scarce: Suspects::default(),
         relays: Relays::default(),
     }))))
 }

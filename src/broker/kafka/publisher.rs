@@ -4,13 +4,15 @@
 //! also over its own retries and reconnects: that is idempotence. Two things could break it, and are turned off. A message that
 //! librdkafka gives up by its own clock (`message.timeout.ms`) would leave those behind it to go first: here the clock is the worker's,
 //! which ends the link for the whole of what is in flight, and the queue is purged. And after a report that does not say that the
-//! *message* is at fault, the link ends at once, before the producer can renumber and go on with what came after.
+//! *message* is at fault, the link ends at once, before the producer can renumber and go on with what came after. It does so once for a
+//! partition that its cluster will not write to for a while (too few replicas): one that goes on like that pauses its lane, and the
+//! other lanes of the link flow.
 
 use std::{
     error::Error,
     sync::{
         Arc, OnceLock, Weak,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
@@ -71,28 +73,6 @@ const CLOSE_TIME: Duration = Duration::from_secs(3);
 
 const DELIVERED: Outcome = Outcome::Delivered(Proof::Confirmed);
 
-/// Bytes of messages that go out as one batch. A broker refuses a *batch* that is larger than its topic's `max.message.bytes`, and with
-/// it messages that are not: then the next link of the same broker makes smaller ones.
-#[derive(Debug)]
-pub(super) struct BatchSize(AtomicUsize);
-
-impl Default for BatchSize {
-    fn default() -> Self {
-        Self(AtomicUsize::new(1_000_000))
-    }
-}
-
-impl BatchSize {
-    pub(super) fn get(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    /// A quarter of `was`, unless somebody has found less already.
-    pub(super) fn shrink(&self, was: usize) -> usize {
-        self.0.fetch_min((was / 4).max(1), Ordering::Relaxed).min((was / 4).max(1))
-    }
-}
-
 /// What every producer of ours is told.
 pub(super) fn configure(config: &mut ClientConfig, batch_size: usize) {
     config
@@ -104,7 +84,8 @@ pub(super) fn configure(config: &mut ClientConfig, batch_size: usize) {
         .set("linger.ms", client::millis(LINGER))
         .set("batch.size", batch_size.to_string())
         .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string())
-        .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string());
+        .set("queue.buffering.max.kbytes", QUEUE_KIB_MAX.to_string())
+        .set("topic.metadata.propagation.max.ms", client::millis(PROPAGATION));
 }
 
 /// One link, one incarnation.
@@ -143,10 +124,7 @@ impl Link {
         let batch_size = broker.batches.get();
         let mut config = client::config(&broker.settings, house)?;
         configure(&mut config, batch_size);
-        config
-            .set("message.timeout.ms", "0")
-            .set("message.send.max.retries", TRIES.to_string())
-            .set("topic.metadata.propagation.max.ms", client::millis(PROPAGATION));
+        config.set("message.timeout.ms", "0").set("message.send.max.retries", TRIES.to_string());
         let post = Arc::new(Shared {
             voice: Voice::of(&broker.settings, house).await?,
             ledger: Ledger::default(),
@@ -200,7 +178,9 @@ impl Link {
         let verdict = topics::verdict(topic, &metadata);
         match verdict {
             Ok(()) => self.post.suspects.clear(topic),
-            Err(_) => self.post.suspects.add(topic),
+            Err(_) => {
+                self.post.suspects.add(topic);
+            }
         }
         Ok(verdict)
     }
@@ -224,34 +204,32 @@ impl Link {
 
     /// Hands one message over; waits while the client's queue is full.
     async fn produce(&self, outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -> Result<(), LinkDown> {
-        loop {
-            let record = match record::of(outgoing, slot, now_ms, value) {
-                Ok(record) => record,
-                Err(refusal) => {
-                    self.post.ledger.note(slot, Outcome::Refused(refusal));
-                    return Ok(());
-                }
-            };
-            let error = match self.producer.send(record) {
-                Ok(()) => return Ok(()),
-                Err((error, _)) => error,
-            };
-            if error.rdkafka_error_code() == Some(Code::QueueFull) {
-                // It empties by reports, or the worker's time runs out.
-                sleep(ROOM_AFTER).await;
-                if let Some(down) = self.post.ledger.ended() {
-                    return Err(down);
-                }
-                continue;
+        let mut record = match record::of(outgoing, slot, now_ms, value) {
+            Ok(record) => record,
+            Err(refusal) => {
+                self.post.ledger.note(slot, Outcome::Refused(refusal));
+                return Ok(());
             }
-            let outcome = match error.rdkafka_error_code() {
-                // Over what any broker reads.
-                Some(Code::MessageSizeTooLarge) => Outcome::Refused(Refusal::new(Reason::TooLarge, error.to_string())),
-                code => self.post.judge(code, &error, outgoing.address)?,
-            };
-            self.post.ledger.note(slot, outcome);
-            return Ok(());
-        }
+        };
+        let error = loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((error, back)) if error.rdkafka_error_code() == Some(Code::QueueFull) => record = back,
+                Err((error, _)) => break error,
+            }
+            // It empties by reports, or the worker's time runs out.
+            sleep(ROOM_AFTER).await;
+            if let Some(down) = self.post.ledger.ended() {
+                return Err(down);
+            }
+        };
+        let outcome = match error.rdkafka_error_code() {
+            // Over what any broker reads.
+            Some(Code::MessageSizeTooLarge) => Outcome::Refused(Refusal::new(Reason::TooLarge, error.to_string())),
+            code => self.post.judge(code, &error, outgoing.address)?,
+        };
+        self.post.ledger.note(slot, outcome);
+        Ok(())
     }
 }
 
@@ -312,10 +290,9 @@ impl Shared {
     /// What a report's code means for its message; an error where it means the end of the link.
     fn judge(&self, code: Option<Code>, error: &KafkaError, topic: &str) -> Result<Outcome, LinkDown> {
         let refused = |reason| Ok(Outcome::Refused(Refusal::new(reason, error.to_string())));
-        let held = |after| Ok(Outcome::Throttled { after, detail: error.to_string() });
         // Another record of the same batch is at fault, and has its own report.
         if code == Some(Code::InvalidDifferentRecord) {
-            return held(Some(Duration::ZERO));
+            return Ok(Outcome::Unsent);
         }
         match code.map_or(Reason::Link, of_code) {
             reason @ (Reason::Unroutable | Reason::Forbidden) => {
@@ -323,7 +300,7 @@ impl Shared {
                 refused(reason)
             }
             reason @ (Reason::Final | Reason::Refused | Reason::TooLarge) => refused(reason),
-            Reason::Throttled => held(None),
+            Reason::Throttled => Ok(Outcome::Throttled { after: None, detail: error.to_string() }),
             reason => Err(LinkDown::new(reason, error)),
         }
     }
@@ -335,7 +312,18 @@ impl Shared {
             let smaller = self.broker.batches.shrink(self.batch_size);
             return Err(LinkDown::new(Reason::Link, format_args!("{error}: batches of at most {smaller} bytes from now on")));
         }
+        if code.map(of_code) == Some(Reason::Throttled) && self.broker.scarce.add(&place(message)) {
+            return Err(LinkDown::new(Reason::Throttled, error));
+        }
         self.judge(code, error, message.topic())
+    }
+
+    /// A message that is written: where too few replicas were, there are enough.
+    fn written(&self, message: &BorrowedMessage<'_>) -> Outcome {
+        if self.broker.scarce.any() {
+            self.broker.scarce.clear(&place(message));
+        }
+        DELIVERED
     }
 
     /// True where the batch that was refused for its size held this message only: nothing else was on its way, or nothing else fits
@@ -354,12 +342,17 @@ impl Shared {
     }
 }
 
+/// A partition, whose replicas are its own.
+fn place(message: &BorrowedMessage<'_>) -> String {
+    format!("{}[{}]", message.topic(), message.partition())
+}
+
 impl ProducerContext for Post {
     type DeliveryOpaque = usize;
 
     fn delivery(&self, report: &DeliveryResult<'_>, word: usize) {
         let outcome = match report {
-            Ok(_) => Ok(DELIVERED),
+            Ok(message) => Ok(self.0.written(message)),
             Err((error, message)) => self.0.failed(error, message),
         };
         match outcome {

@@ -20,7 +20,7 @@ use crate::outcome::{Reason, Refusal};
 /// Topics remembered; a template may make any number of names.
 const SUSPECTS_MAX: usize = 4_096;
 
-/// The topics of one link that failed.
+/// Topics of one link, or partitions of one cluster, that failed.
 #[derive(Debug, Default)]
 pub(super) struct Suspects {
     /// False while there are none, which is nearly always.
@@ -33,11 +33,11 @@ impl Suspects {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A message to it failed.
-    pub(super) fn add(&self, topic: &str) {
+    /// A message to it failed. Answers true where that is news.
+    pub(super) fn add(&self, topic: &str) -> bool {
         let mut names = self.names();
         if names.contains(topic) {
-            return;
+            return false;
         }
         if names.len() >= SUSPECTS_MAX {
             // Whatever is forgotten fails once more.
@@ -45,11 +45,17 @@ impl Suspects {
         }
         names.insert(topic.into());
         self.any.store(true, Ordering::Release);
+        true
+    }
+
+    /// Whether there are any.
+    pub(super) fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
     }
 
     /// Whether it must be asked for before the next message.
     pub(super) fn has(&self, topic: &str) -> bool {
-        self.any.load(Ordering::Acquire) && self.names().contains(topic)
+        self.any() && self.names().contains(topic)
     }
 
     /// It is there.

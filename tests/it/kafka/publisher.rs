@@ -80,17 +80,26 @@ async fn a_record_that_no_broker_will_have_is_refused_for_good() {
     assert_eq!(try_batch(&mock, &mut *link, 1).await.expect("the link lives"), [DELIVERED]);
 }
 
+/// Naive: what failed is sent again by the same producer, behind what it had queued after it, of the same key.
 #[tokio::test]
-async fn too_few_replicas_are_patience_and_no_fault_of_the_message() {
+async fn too_few_replicas_end_the_link_once_and_are_patience_from_then_on() {
     let mock = Mock::with(1);
+    let scarce = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 9];
     let mut link = mock.link(&mock.target(TOPIC)).await;
-    mock.produce_errors(&[RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_ENOUGH_REPLICAS; 9]);
+    mock.produce_errors(&scarce);
     let start = Instant::now();
-    let held = try_batch(&mock, &mut *link, 3).await.expect("the link lives");
-    assert!(held.iter().all(|outcome| reason(outcome) == Some(Reason::Throttled)), "{held:?}");
+    let down = try_batch(&mock, &mut *link, 3).await.expect_err("what is in flight goes again in its order");
+    assert_eq!(down.reason, Reason::Throttled, "{down}");
     assert!(start.elapsed() < Duration::from_secs(12), "within the time that a destination gives: {:?}", start.elapsed());
+    let mut link = mock.link(&mock.target(TOPIC)).await;
+    mock.produce_errors(&scarce);
+    let held = try_batch(&mock, &mut *link, 3).await.expect("the link lives, for the other topics on it");
+    assert!(held.iter().all(|outcome| reason(outcome) == Some(Reason::Throttled)), "{held:?}");
     let taken = try_batch(&mock, &mut *link, 3).await.expect("the link lives");
     assert!(taken.iter().all(|outcome| *outcome == DELIVERED), "{taken:?}");
+    mock.produce_errors(&scarce);
+    let again = try_batch(&mock, &mut *link, 3).await.expect_err("it was well meanwhile");
+    assert_eq!(again.reason, Reason::Throttled, "{again}");
 }
 
 #[tokio::test]
