@@ -65,9 +65,14 @@ routes:
     }
 
     async fn behind(&self, wire: &mut Wire) -> i64 {
-        let ends: i64 = wire.ends(&self.input, PARTITIONS).await.iter().sum();
-        ends - wire.committed(&self.input, &self.input, PARTITIONS).await.iter().map(|offset| offset.max(&0)).sum::<i64>()
+        behind(wire, &self.input, PARTITIONS).await
     }
+}
+
+/// What the group of a topic's own name has not committed of it.
+pub(super) async fn behind(wire: &mut Wire, topic: &str, partitions: i32) -> i64 {
+    let ends: i64 = wire.ends(topic, partitions).await.iter().sum();
+    ends - wire.committed(topic, topic, partitions).await.iter().map(|offset| offset.max(&0)).sum::<i64>()
 }
 
 fn body(partition: i32, number: u32) -> String {
@@ -78,7 +83,7 @@ fn body(partition: i32, number: u32) -> String {
 }
 
 /// What is committed, as somebody else's client reads it.
-async fn committed(topic: &str) -> Vec<String> {
+pub(super) async fn committed(topic: &str) -> Vec<String> {
     let printed = run(kcat(&["-C", "-t", topic, "-o", "beginning", "-e", "-X", "isolation.level=read_committed"]), b"").await;
     String::from_utf8(printed).expect("text").lines().map(str::to_owned).collect()
 }

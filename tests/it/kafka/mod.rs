@@ -21,6 +21,7 @@ mod mock;
 mod publisher;
 mod rebalancing;
 mod records;
+mod refusals;
 pub(crate) mod relay;
 mod secure;
 pub(crate) mod wire;

@@ -3,6 +3,7 @@
 use std::{
     error::Error,
     sync::{Mutex, PoisonError},
+    time::Instant,
 };
 
 use rdkafka::{
@@ -36,7 +37,11 @@ pub(super) struct Copy {
     pub(super) source: Assigned,
     pub(super) offset: i64,
     pub(super) slot: Slot,
+    /// When it came to wait for its turn.
+    pub(super) since: Instant,
     pub(super) topic: String,
+    /// The topic's name came out of the message itself: where there is none, that is this message's fault, and not its destination's.
+    pub(super) own_topic: bool,
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
     /// Milliseconds since the Unix epoch.
@@ -64,9 +69,14 @@ impl Failure {
         matches!(self.reason, Reason::TooLarge | Reason::Final | Reason::Refused | Reason::Unroutable | Reason::Forbidden)
     }
 
+    /// True where the topic cannot be had at all.
+    pub(super) fn is_the_topics(&self) -> bool {
+        matches!(self.reason, Reason::Unroutable | Reason::Forbidden)
+    }
+
     /// A record that is refused holds back its partition: what the broker will not have is not asked again and again.
     pub(super) fn outcome(self) -> Outcome {
-        let reason = if self.reason == Reason::Refused { Reason::Final } else { self.reason };
+        let reason = if self.reason == Reason::TooLarge { self.reason } else { Reason::Final };
         Outcome::Refused(Refusal::new(reason, self.words))
     }
 }

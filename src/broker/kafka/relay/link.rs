@@ -35,7 +35,7 @@ use crate::{
             client,
             fault::Fault,
             ledger::{Ledger, Slot},
-            publisher, record,
+            letter, publisher, record, target,
             voice::Voice,
         },
     },
@@ -126,10 +126,11 @@ fn copy(outgoing: &Outgoing<'_>, slot: Slot, now_ms: i64, value: &mut Vec<u8>) -
         source: Assigned(Arc::clone(&source.partition)),
         offset: source.offset,
         slot,
+        since: Instant::now(),
         topic: outgoing.address.to_owned(),
-        key: None,
         // A dead letter that its topic does not take is tried until it does.
         own_topic: target::is_template(&outgoing.target.address.text) && !letter::is_dead(outgoing),
+        key: None,
         value: None,
         timestamp: None,
         headers: OwnedHeaders::new(),
@@ -241,7 +242,6 @@ impl Publisher for Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.gone.store(true, Ordering::Release);
-    }
         // It sleeps until somebody tells it something, and the next link waits for its end. One that has ended hears nothing.
         let _ = self.orders.send(Order::Close);
     }
@@ -271,4 +271,5 @@ mod tests {
         assert_eq!(fault.reason, Reason::Timeout, "{fault:?}");
         let dropped = async { while faults.changed().await.is_ok() {} };
         timeout(Duration::from_secs(10), dropped).await.expect("with the producer its voice is gone");
+    }
 }

@@ -5,6 +5,7 @@
 //!   relay          what the source tells: taken, settled otherwise, given away     join   an origin and targets into one
 //!   link           the publisher's side: messages in, outcomes out
 //!   transactions   the thread that begins, sends, commits, aborts                 copies   what goes to it, and its reports
+//!   refusals       what is not committed: who is answered, and what goes again
 //! ```
 //!
 //! The source commits nothing by itself here: its offsets are in the transaction of the copies they stand for, dead letters among them.
@@ -15,6 +16,7 @@ mod copies;
 mod join;
 mod link;
 mod positions;
+mod refusals;
 #[expect(clippy::module_inception, reason = "the relay is what the folder is about")]
 mod relay;
 mod transactions;

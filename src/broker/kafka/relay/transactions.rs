@@ -1,7 +1,6 @@
 //! The thread that begins, sends, commits and aborts: all of that blocks.
 
 use std::{
-    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -22,11 +21,7 @@ use super::{
     relay::{Assigned, Relay},
 };
 use crate::{
-    broker::kafka::{
-        Kafka,
-        fault::Fault,
-        ledger::{Ledger, Slot},
-    },
+    broker::kafka::{Kafka, fault::Fault, ledger::Ledger},
     outcome::{LinkDown, Outcome, Proof, Reason, Refusal},
 };
 
@@ -45,9 +40,6 @@ const STEP: Duration = Duration::from_secs(1);
 
 /// Copies in one transaction: enough to make its cost small, few enough that whoever reads what is committed need not wait.
 const COPIES_MAX: usize = 20_000;
-
-/// A transaction that is aborted so often in a row, for no record's fault, ends the link.
-const ABORTS_MAX: u32 = 20;
 
 /// The thread's own.
 pub(super) struct Transactions {
@@ -115,6 +107,7 @@ impl Transactions {
         // Serves what the client itself has to tell, and its next token.
         self.producer.poll(Duration::ZERO);
         self.send()?;
+        self.hand_back();
         self.finish()?;
         Ok(goes_on)
     }
@@ -210,15 +203,6 @@ impl Transactions {
         }
     }
 
-    /// This copy is not taken at all: what was sent before it goes into a new transaction, and those behind it wait for its dead letter.
-    fn refused(&mut self, copy: Copy, failure: Failure) -> Result<(), LinkDown> {
-        if !failure.is_the_records() {
-            return Err(LinkDown::new(failure.reason, failure.words));
-        }
-        self.sent.push(copy);
-        self.start_again(vec![failure])
-    }
-
     /// Commits what was sent, with the offsets it stands for; or only offsets, where what was taken needed no copy.
     fn finish(&mut self) -> Result<(), LinkDown> {
         let offsets = self.relay.positions().offsets();
@@ -307,7 +291,7 @@ impl Transactions {
         }
     }
 
-    fn abort(&mut self) -> Result<(), LinkDown> {
+    pub(super) fn abort(&mut self) -> Result<(), LinkDown> {
         // What is on its way is taken back, and reported as that, before the library waits for all reports: it does not read them itself.
         self.producer.purge(PurgeConfig::default().queue().inflight());
         let until = Instant::now() + STEP;
@@ -323,62 +307,6 @@ impl Transactions {
         self.relay.transaction_ended();
         self.again = true;
         Ok(())
-    }
-
-    /// A transaction that the group or its coordinator would not have (a rebalance came first) is aborted and lined up once more.
-    fn send_again(&mut self, why: LinkDown) -> Result<(), LinkDown> {
-        self.aborts += 1;
-        if self.aborts > ABORTS_MAX {
-            return Err(why);
-        }
-        tracing::debug!(target: "rialto::kafka", error = %why, "a transaction is aborted and sent again");
-        self.abort()?;
-        let later = std::mem::take(&mut self.waiting);
-        self.waiting = std::mem::take(&mut self.sent);
-        self.waiting.extend(later);
-        // The thread looks at once, and the group may need a moment to agree.
-        std::thread::sleep(Duration::from_millis(50));
-        Ok(())
-    }
-
-    /// Aborts, answers what was refused, and lines up the rest again: in their order, before all that came later. Records of a refused
-    /// one's partition that stand behind it in its batch are handed back, because the batch is answered as a whole; they come again and
-    /// wait here for its dead letter.
-    fn start_again(&mut self, failed: Vec<Failure>) -> Result<(), LinkDown> {
-        let words = failed.first().map_or_else(String::new, |failure| failure.words.clone());
-        let refusals: Vec<_> = failed.into_iter().filter(Failure::is_the_records).collect();
-        let culprits: HashSet<usize> = refusals.iter().map(|failure| failure.slot.to_word()).collect();
-        if refusals.is_empty() {
-            return self.send_again(LinkDown::new(Reason::Link, words));
-        }
-        if refusals.iter().any(|failure| failure.reason == Reason::TooLarge) && self.shared_a_batch(&culprits) {
-            let smaller = self.kafka.batches.shrink(self.batch_size);
-            return Err(LinkDown::new(Reason::Link, format_args!("batches of at most {smaller} bytes from now on")));
-        }
-        self.abort()?;
-        let again = std::mem::take(&mut self.sent).into_iter().chain(std::mem::take(&mut self.waiting));
-        let mut blocked: Vec<(Assigned, Slot)> = Vec::new();
-        for copy in again {
-            if culprits.contains(&copy.slot.to_word()) {
-                blocked.push((copy.source, copy.slot));
-            } else if blocked.iter().any(|(source, slot)| *source == copy.source && slot.is_beside(copy.slot)) {
-                let detail = "a message before it was refused, and its dead letter goes first".to_owned();
-                self.answers.note(copy.slot, Outcome::Throttled { after: Some(Duration::ZERO), detail });
-            } else {
-                self.waiting.push(copy);
-            }
-        }
-        for failure in refusals {
-            self.answers.note(failure.slot, failure.outcome());
-        }
-        Ok(())
-    }
-
-    /// True where what was too large may be the batch, and not a record in it.
-    fn shared_a_batch(&self, culprits: &HashSet<usize>) -> bool {
-        let size = |copy: &Copy| copy.value.as_ref().map_or(0, Vec::len) + copy.key.as_ref().map_or(0, Vec::len);
-        let refused = self.sent.iter().filter(|copy| culprits.contains(&copy.slot.to_word()));
-        self.sent.len() > 1 && refused.map(size).any(|size| size < self.batch_size)
     }
 }
 
