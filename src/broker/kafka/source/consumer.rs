@@ -231,7 +231,25 @@ pub(super) fn begin(consumer: &BaseConsumer<Events>, handover: &Handover, fresh:
 pub(super) fn readable(consumer: &BaseConsumer<Events>, handover: &Handover, topics: &[(String, i32)]) -> Result<(), Fault> {
     let Some((topic, _)) = topics.first() else { return Ok(()) };
     let list: TopicPartitionList = [(topic.clone(), 0, Offset::Invalid)].into_iter().collect();
-    ask(handover, "the group's offsets", |wait| consumer.committed_offsets(list.clone(), wait)).map(drop)
+    let asked = |wait| {
+        let answer = consumer.committed_offsets(list.clone(), wait);
+        // Who may not read the group finds no coordinator: the client is told as an event, and the question stays without an answer.
+        if answer.as_ref().is_err_and(is_late) && is_denied(consumer) {
+            return Err(KafkaError::Global(Code::GroupAuthorizationFailed));
+        }
+        answer
+    };
+    ask(handover, "the group's offsets", asked).map(drop)
+}
+
+/// Whether the cluster has said that the group is not ours to read.
+fn is_denied(consumer: &BaseConsumer<Events>) -> bool {
+    let denied = |error: KafkaError| error.rdkafka_error_code() == Some(Code::GroupAuthorizationFailed);
+    if consumer.poll(LISTEN).and_then(Result::err).is_some_and(denied) {
+        return true;
+    }
+    // It may have come while the client was still connecting.
+    consumer.context().faults().borrow().as_ref().is_some_and(|fault| fault.reason == Reason::Forbidden)
 }
 
 /// Partitions without an offset, to ask about them.
