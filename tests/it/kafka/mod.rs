@@ -24,6 +24,7 @@ mod records;
 mod refusals;
 pub(crate) mod relay;
 mod secure;
+mod watching;
 pub(crate) mod wire;
 
 use wire::Wire;

@@ -59,7 +59,7 @@ struct Bridge {
     topic: String,
     port: u16,
     given: usize,
-    _place: Place,
+    place: Place,
 }
 
 impl Bridge {
@@ -96,7 +96,7 @@ routes:
         ));
         let running = place.start(&["run"]);
         until("started", || get(port, "/startupz").filter(|(status, _)| *status == 200));
-        Self { way, kafka, redis, running, topic: topic.to_owned(), port, given: 0, _place: place }
+        Self { way, kafka, redis, running, topic: topic.to_owned(), port, given: 0, place }
     }
 
     /// Ten more events for it.

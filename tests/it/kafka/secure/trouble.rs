@@ -186,8 +186,12 @@ fn a_group_that_is_denied_closes_the_source_until_it_is_allowed() {
     bridge.says(&[FORBIDDEN]);
     bridge.give();
     bridge.waits_saying(&[FORBIDDEN, bridge.way.words(true)]);
+    let answer = bridge.place.rialto(&["check", "--connect"]);
+    assert!(answer.code != 0 && answer.err.contains("forbidden"), "{answer:?}");
     denied.lift();
     bridge.has_delivered_all();
+    let answer = bridge.place.rialto(&["check", "--connect"]);
+    assert_eq!(answer.code, 0, "{answer:?}");
 }
 
 /// Whoever answers in plain text where TLS was asked for gets not one byte of a message, nor the password.
