@@ -23,6 +23,7 @@ mod amqp;
 mod connection_string;
 mod credential;
 mod entity;
+mod held_back;
 mod https;
 mod origin;
 mod probe;

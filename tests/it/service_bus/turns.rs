@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use rialto::{
     broker::{Confirms, Outgoing},
-    outcome::Outcome,
+    outcome::{Outcome, Reason},
 };
 use tokio::{sync::Semaphore, time::timeout};
 
@@ -60,11 +60,32 @@ async fn what_is_sent_again_is_not_overtaken_by_what_was_handed_over_behind_it()
     assert_eq!(rig.namespace.posts().len(), 1);
     for confirms in [first, second, third] {
         let outcome = answer(confirms).await;
-        assert_eq!(reason(&outcome), Some(rialto::outcome::Reason::Throttled), "{outcome:?}");
+        assert_eq!(reason(&outcome), Some(Reason::Throttled), "{outcome:?}");
     }
     let again = hand_over(&mut rig, "orders", "1").await;
     assert!(matches!(answer(again).await, Outcome::Delivered(_)), "all were read");
     assert_eq!(rig.namespace.posts().len(), 2);
+}
+
+/// Naive: the second batch asks whether it is held back when its turn comes, and by then the answer to the first has been read.
+#[tokio::test]
+async fn what_is_sent_again_is_not_overtaken_where_its_answer_is_read_at_once() {
+    for (status, due) in [(503, Reason::Throttled), (500, Reason::Refused), (404, Reason::Unroutable)] {
+        // The first question was whether the namespace is there.
+        let script = move |_: &Post, before: usize| {
+            if before == 1 { Answer::Slow(status, Duration::from_millis(100)) } else { Answer::status(201) }
+        };
+        let mut rig = Rig::to(Namespace::answering(script).await).await;
+        let first = tokio::spawn(answer(hand_over(&mut rig, "orders", "1").await));
+        let second = tokio::spawn(answer(hand_over(&mut rig, "orders", "2").await));
+        let (first, second) = (first.await.expect("no panic"), second.await.expect("no panic"));
+        assert_eq!((reason(&first), reason(&second)), (Some(due), Some(due)), "{first:?} {second:?}");
+        assert_eq!(rig.namespace.posts().len(), 1, "{status}: the second was not sent");
+        for body in ["1", "2"] {
+            let again = hand_over(&mut rig, "orders", body).await;
+            assert!(matches!(answer(again).await, Outcome::Delivered(_)), "{status}");
+        }
+    }
 }
 
 /// Naive: the time of one answer is the time of a batch, and one of large messages is given up and sent again, for ever.

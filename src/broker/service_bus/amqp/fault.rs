@@ -89,7 +89,12 @@ impl Fault {
         self
     }
 
-    /// The outcome of one message that the service refused for it.
+    /// One of a single queue, topic or subscription, which leaves the others alone.
+    pub(super) fn concerns_the_entity(&self) -> bool {
+        matches!(self.reason, Reason::Unroutable | Reason::Forbidden | Reason::Throttled)
+    }
+
+    /// The outcome of a message that the service refused for it. What nobody knows would be tried for ever where it did not count.
     pub(super) fn outcome(self) -> Outcome {
         match self.reason {
             Reason::Throttled => Outcome::Throttled { after: self.after, detail: self.detail },

@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use super::{
+    super::held_back::{HandedOver, Unread},
     claims::Claims,
     fault::Fault,
     message::Prepared,
@@ -42,6 +43,7 @@ pub(super) enum Work {
 /// The messages of a batch that go to one entity, in order.
 pub(super) struct Group {
     pub(super) entity: Box<str>,
+    pub(super) handed_over: HandedOver,
     /// With their places in the batch.
     pub(super) messages: Vec<(usize, Prepared)>,
 }
@@ -60,6 +62,8 @@ pub(super) struct Consignment {
 pub(super) struct Written {
     pub(super) outcomes: Vec<Outcome>,
     pub(super) sent: Vec<Sent>,
+    /// Of those that could not be written and are sent again.
+    pub(super) unread: Vec<Unread>,
 }
 
 /// One transfer, until it is answered.
@@ -137,12 +141,19 @@ impl Outbox {
     /// Writes a batch. A fault is answered to whoever waits for this batch, and ends the work.
     async fn deliver(&mut self, consignment: Consignment) -> Result<(), Fault> {
         let Consignment { groups, mut outcomes, alone, written } = consignment;
-        let mut sent = Vec::new();
-        for Group { entity: name, messages } in groups {
-            let dispatched = match self.attach(&name).await {
-                Ok(()) => self.dispatch(&name, messages, alone, &mut outcomes).await,
-                Err(fault) if concerns_the_entity(fault.reason) => {
-                    let outcome = fault.outcome();
+        let (mut sent, mut unread) = (Vec::new(), Vec::new());
+        for Group { entity: name, handed_over, messages } in groups {
+            let attached = match handed_over.held() {
+                Some(outcome) => Ok(Some(outcome)),
+                None => match self.attach(&name).await {
+                    Ok(()) => Ok(None),
+                    Err(fault) if fault.concerns_the_entity() => Ok(Some(fault.outcome())),
+                    Err(fault) => Err(fault),
+                },
+            };
+            let dispatched = match attached {
+                Ok(None) => self.dispatch(&name, messages, alone, &mut outcomes).await,
+                Ok(Some(outcome)) => {
                     for (place, _) in messages {
                         outcomes[place] = outcome.clone();
                     }
@@ -152,6 +163,7 @@ impl Outbox {
             };
             match dispatched {
                 Ok(dispatched) => sent.extend(dispatched),
+                    unread.push(handed_over.hold(outcome));
                 Err(fault) => {
                     // A batch that nobody waits for any more was withdrawn.
                     let _ = written.send(Err(fault.clone()));
@@ -159,7 +171,7 @@ impl Outbox {
                 }
             }
         }
-        let _ = written.send(Ok(Written { outcomes, sent }));
+        let _ = written.send(Ok(Written { outcomes, sent, unread }));
         Ok(())
     }
 
@@ -247,9 +259,4 @@ impl Outbox {
         }
         wire.close().await;
     }
-}
-
-/// A fault of one queue or topic leaves the others alone.
-fn concerns_the_entity(reason: Reason) -> bool {
-    matches!(reason, Reason::Unroutable | Reason::Forbidden | Reason::Throttled)
 }

@@ -4,10 +4,14 @@
 //!
 //! **Whose refusal is it.** A parcel of several messages is taken or refused as a whole. Where it is refused for what is in it, none
 //! of its messages is to blame yet: they are unknown, and for a while messages travel one by one, so that the next refusal is of one.
+//! Where it is refused for the queue or topic, or for who we are, that is the answer to each of them.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
 };
 
 use async_trait::async_trait;
@@ -21,7 +25,12 @@ use tokio::{
 };
 
 use super::{
-    super::{entity, settings::Settings, target::IN_FLIGHT_AMQP},
+    super::{
+        entity,
+        held_back::{HandedOver, HeldBack, of_entity},
+        settings::Settings,
+        target::IN_FLIGHT_AMQP,
+    },
     fault::Fault,
     line::Line,
     message::prepare,
@@ -44,6 +53,8 @@ pub(in super::super) struct Link {
     outbox: JoinHandle<()>,
     /// Counts down while messages travel alone; shared with the answers.
     alone: Arc<AtomicUsize>,
+    /// By queue and topic.
+    held_back: HashMap<Box<str>, HeldBack>,
 }
 
 impl Drop for Link {
@@ -61,7 +72,7 @@ impl Link {
             let plug = wire.plug()?;
             let (work, works) = mpsc::channel(IN_FLIGHT_AMQP.batches);
             let outbox = tokio::spawn(Outbox::new(claims, session, settings.batch_bytes as u64).run(wire, works));
-            Ok::<_, Fault>(Self { _plug: plug, work, outbox, alone: Arc::default() })
+            Ok::<_, Fault>(Self { _plug: plug, work, outbox, alone: Arc::default(), held_back: HashMap::new() })
         };
         match timeout(OPEN_TIME, opened).await {
             Ok(opened) => Ok(opened?),
@@ -89,7 +100,8 @@ fn closed() -> Fault {
 impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
         let mut outcomes = vec![Outcome::Unknown(Reason::Link); batch.len()];
-        let groups = grouped(batch, &mut outcomes);
+        let groups =
+            grouped(batch, &mut outcomes, |entity| of_entity(&mut self.held_back, entity, HeldBack::is_idle).handed_over());
         let alone = self.travel_alone(batch.len());
         let (written, answer) = oneshot::channel();
         self.hand_over(Work::Send(Consignment { groups, outcomes, alone, written })).await?;
@@ -118,7 +130,7 @@ impl Publisher for Link {
 }
 
 /// The batch by entity, in order within each; what cannot be sent has its outcome at once.
-fn grouped(batch: &[Outgoing<'_>], outcomes: &mut [Outcome]) -> Vec<Group> {
+fn grouped(batch: &[Outgoing<'_>], outcomes: &mut [Outcome], mut handed_over: impl FnMut(&str) -> HandedOver) -> Vec<Group> {
     let mut groups: Vec<Group> = Vec::with_capacity(1);
     for (place, out) in batch.iter().enumerate() {
         let named = entity::check(out.address).map_err(|why| Refusal::new(Reason::Address, why));
@@ -130,17 +142,19 @@ fn grouped(batch: &[Outgoing<'_>], outcomes: &mut [Outcome]) -> Vec<Group> {
             }
         };
         // Few entities meet in one batch, mostly one.
-        match groups.iter_mut().find(|group| *group.entity == *out.address) {
-            Some(group) => group.messages.push((place, prepared)),
-            None => groups.push(Group { entity: out.address.into(), messages: vec![(place, prepared)] }),
+        if let Some(group) = groups.iter_mut().find(|group| *group.entity == *out.address) {
+            group.messages.push((place, prepared));
+        } else {
+            let handed_over = handed_over(out.address);
+            groups.push(Group { entity: out.address.into(), handed_over, messages: vec![(place, prepared)] });
         }
     }
     groups
 }
 
-/// Puts the answers in the places of the batch.
+/// Puts the answers in the places of the batch. What they hold back goes on when all are read.
 async fn gather(written: Written, alone: &AtomicUsize) -> Result<Vec<Outcome>, LinkDown> {
-    let Written { mut outcomes, sent } = written;
+    let Written { mut outcomes, sent, unread } = written;
     for Sent { receipt, places, .. } in sent {
         let mut outcome = judge(receipt.await)?;
         if places.len() > 1
@@ -153,6 +167,7 @@ async fn gather(written: Written, alone: &AtomicUsize) -> Result<Vec<Outcome>, L
             outcomes[place] = outcome.clone();
         }
     }
+    drop(unread);
     Ok(outcomes)
 }
 

@@ -11,8 +11,9 @@ use crate::outcome::{LinkDown, Outcome, Proof, Reason};
 pub(super) struct Delivered {
     /// One for each message, in order.
     pub(super) outcomes: Vec<Outcome>,
-    /// Some were not delivered through no fault of theirs and are sent again: nothing may overtake them meanwhile.
-    pub(super) again: bool,
+    /// Some were not delivered through no fault of theirs and are sent again: nothing may overtake them meanwhile, and what would has
+    /// this to expect.
+    pub(super) again: Option<Outcome>,
 }
 
 /// Sends all of it, in order.
@@ -37,16 +38,17 @@ pub(super) async fn deliver(post: &Post, entity: &str, sheet: &Sheet) -> Result<
             Meaning::Broken(refusal) => {
                 // This one counts a try. Whether the others would fare better is not asked of a namespace that may be down.
                 outcomes.push(Outcome::Refused(refusal));
-                outcomes.resize(sheet.len(), Outcome::Unknown(Reason::Refused));
-                return Ok(Delivered { outcomes, again: true });
+                let unknown = Outcome::Unknown(Reason::Refused);
+                outcomes.resize(sheet.len(), unknown.clone());
+                return Ok(Delivered { outcomes, again: Some(unknown) });
             }
             Meaning::Nobody(outcome) => {
-                outcomes.resize(sheet.len(), outcome);
-                return Ok(Delivered { outcomes, again: true });
+                outcomes.resize(sheet.len(), outcome.clone());
+                return Ok(Delivered { outcomes, again: Some(outcome) });
             }
         }
     }
-    Ok(Delivered { outcomes, again: false })
+    Ok(Delivered { outcomes, again: None })
 }
 
 fn halve(range: &Range<usize>, waiting: &mut Vec<Range<usize>>) {

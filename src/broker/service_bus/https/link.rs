@@ -7,12 +7,16 @@ use futures_util::FutureExt;
 use tokio::{sync::oneshot, task::JoinSet, time::timeout};
 
 use super::{
-    super::{entity, settings::Settings},
+    super::{
+        entity,
+        held_back::{Unread, of_entity},
+        settings::Settings,
+    },
     delivery::{Delivered, deliver},
     pool::Pool,
     post::Post,
     sheet::Sheet,
-    turn::{Turns, Unread},
+    turn::Turns,
 };
 use crate::{
     broker::{Confirms, House, LinkKey, OpenError, Outgoing, Publisher},
@@ -23,8 +27,6 @@ use crate::{
 const OPEN_WITHIN: Duration = Duration::from_secs(10);
 /// How long `close` waits for what is still on the wire.
 const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// Queues and topics whose turns are remembered though nobody waits.
-const IDLE_TURNS_MAX: usize = 256;
 
 /// A link to a namespace, one incarnation. Dropped, its requests are given up where they are.
 pub(in super::super) struct Link {
@@ -65,29 +67,19 @@ impl Link {
         Ok(Self { post: Arc::new(post), turns: HashMap::new(), sending: JoinSet::new(), timeout: OPEN_WITHIN })
     }
 
-    fn turns(&mut self, entity: &str) -> Turns {
-        if self.turns.len() >= IDLE_TURNS_MAX {
-            self.turns.retain(|_, turns| !turns.is_idle());
-        }
-        // Names mean the same in either case.
-        self.turns.entry(entity.to_ascii_lowercase().into()).or_default().clone()
-    }
-
     /// Takes the group's place in the line of its queue or topic, and sends it when its turn comes.
     async fn start(&mut self, entity: &str, sheet: Sheet) -> oneshot::Receiver<Told> {
-        let turn = self.turns(entity).next().await;
+        let turn = of_entity(&mut self.turns, entity, Turns::is_idle).next().await;
         let (tell, told) = oneshot::channel();
         let (post, entity) = (Arc::clone(&self.post), entity.to_owned());
         self.sending.spawn(async move {
-            let mut held = turn.await;
-            let answered = if held.is_held() {
-                let detail = "messages before it were held back".to_owned();
-                let outcomes = vec![Outcome::Throttled { after: None, detail }; sheet.len()];
-                Ok(Delivered { outcomes, again: true })
-            } else {
-                deliver(&post, &entity, &sheet).await
+            let turn = turn.await;
+            let answered = match turn.handed_over.held() {
+                Some(outcome) => Ok(Delivered { outcomes: vec![outcome.clone(); sheet.len()], again: Some(outcome) }),
+                None => deliver(&post, &entity, &sheet).await,
             };
-            let answered = answered.map(|Delivered { outcomes, again }| (outcomes, again.then(|| held.hold())));
+            let hold = |outcome| turn.handed_over.hold(outcome);
+            let answered = answered.map(|Delivered { outcomes, again }| (outcomes, again.map(hold)));
             // Nobody listens any more where the caller gave the batch up.
             let _ = tell.send(answered);
         });
