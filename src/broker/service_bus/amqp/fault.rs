@@ -1,7 +1,8 @@
 //! What an error of the peer, or of the client library, means to us: the one table of AMQP conditions.
 //!
 //! Conditions are those of the AMQP 1.0 specification (part 2, section 2.8.15 and on) and Microsoft's own
-//! ("AMQP 1.0 errors in Azure Service Bus"). A condition that nobody knows ends the link and is tried again.
+//! ("AMQP 1.0 errors in Azure Service Bus"). A condition that nobody knows ends the link, where it is one of a link or a connection;
+//! said of a message, it counts as one of its tries.
 
 use std::{error::Error as _, fmt, time::Duration};
 
@@ -98,7 +99,8 @@ impl Fault {
     pub(super) fn outcome(self) -> Outcome {
         match self.reason {
             Reason::Throttled => Outcome::Throttled { after: self.after, detail: self.detail },
-            Reason::Link | Reason::Timeout => Outcome::Unknown(self.reason),
+            Reason::Timeout => Outcome::Unknown(Reason::Timeout),
+            Reason::Link => Outcome::Refused(Refusal::new(Reason::Refused, self.detail)),
             reason => Outcome::Refused(Refusal::new(reason, self.detail)),
         }
     }
@@ -322,7 +324,6 @@ mod tests {
         let busy = Fault::of_condition("com.microsoft:server-busy", "");
         assert!(matches!(busy.clone().outcome(), Outcome::Throttled { after: Some(BUSY), .. }));
         assert_eq!(LinkDown::from(busy).after, Some(BUSY));
-        assert_eq!(Fault::link("lost").outcome(), Outcome::Unknown(Reason::Link));
         assert_eq!(crate::broker::OpenError::from(Fault::of_condition("amqp:invalid-field", "")).reason, Reason::Link);
     }
 }

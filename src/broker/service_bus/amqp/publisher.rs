@@ -158,10 +158,10 @@ async fn gather(written: Written, alone: &AtomicUsize) -> Result<Vec<Outcome>, L
     for Sent { receipt, places, .. } in sent {
         let mut outcome = judge(receipt.await)?;
         if places.len() > 1
-            && let Outcome::Refused(refusal) = &outcome
+            && let Some(reason) = blames_a_message(&outcome)
         {
             alone.store(ALONE, Relaxed);
-            outcome = Outcome::Unknown(refusal.reason);
+            outcome = Outcome::Unknown(reason);
         }
         for place in places {
             outcomes[place] = outcome.clone();
@@ -169,6 +169,16 @@ async fn gather(written: Written, alone: &AtomicUsize) -> Result<Vec<Outcome>, L
     }
     drop(unread);
     Ok(outcomes)
+}
+
+/// The reason, where it lies in a message and not in where it goes.
+fn blames_a_message(outcome: &Outcome) -> Option<Reason> {
+    match outcome {
+        Outcome::Refused(refusal) => {
+            Some(refusal.reason).filter(|reason| matches!(reason, Reason::Final | Reason::TooLarge | Reason::Refused))
+        }
+        _ => None,
+    }
 }
 
 fn judge(answer: Result<Disposition, SendError>) -> Result<Outcome, Fault> {
