@@ -32,15 +32,16 @@ pub(super) struct Fault {
     pub(super) detail: String,
     /// The service asked for patience.
     after: Option<Duration>,
+    lost_lock: bool,
 }
 
 /// A lock that is no longer ours: its messages come again to somebody, and must not be settled by us.
-pub(super) const LOCK_LOST: [&str; 3] =
+const LOCK_LOST: [&str; 3] =
     ["com.microsoft:message-lock-lost", "com.microsoft:session-lock-lost", "com.microsoft:store-lock-lost"];
 
 impl Fault {
     pub(super) fn new(reason: Reason, detail: impl fmt::Display) -> Self {
-        Self { reason, detail: detail.to_string(), after: None }
+        Self { reason, detail: detail.to_string(), after: None, lost_lock: false }
     }
 
     /// The connection, or the answer of a peer that does not keep to the protocol.
@@ -81,7 +82,7 @@ impl Fault {
         };
         let after = (condition == "com.microsoft:server-busy").then_some(BUSY);
         let detail = if description.is_empty() { condition.to_owned() } else { format!("{condition}: {description}") };
-        Self { reason, detail, after }
+        Self { reason, detail, after, lost_lock: LOCK_LOST.contains(&condition) }
     }
 
     /// With what was being done in front.
@@ -107,7 +108,7 @@ impl Fault {
 
     /// Whether it says that a lock is no longer ours.
     pub(super) fn is_lost_lock(&self) -> bool {
-        LOCK_LOST.iter().any(|condition| self.detail.contains(condition))
+        self.lost_lock
     }
 }
 
@@ -316,7 +317,23 @@ mod tests {
         assert_eq!(fault(AmqpError::NotFound, "no such queue").detail, "amqp:not-found: no such queue");
         assert_eq!(fault(LinkError::DetachForced, "idle").detail, "amqp:link:detach-forced: idle");
         assert_eq!(fault(ConnectionError::ConnectionForced, "").detail, "amqp:connection:forced");
-        assert!(fault(ErrorCondition::Custom("com.microsoft:message-lock-lost".into()), "gone").is_lost_lock());
+    }
+
+    #[test]
+    fn a_lost_lock_is_told_by_its_condition_and_not_by_what_is_said() {
+        for condition in LOCK_LOST {
+            assert!(fault(ErrorCondition::Custom(condition.into()), "gone").while_doing("orders").is_lost_lock());
+        }
+        let quoted = fault(AmqpError::InternalError, "after com.microsoft:message-lock-lost");
+        assert!(!quoted.is_lost_lock() && !Fault::link("com.microsoft:session-lock-lost").is_lost_lock());
+    }
+
+    #[test]
+    fn what_nobody_knows_counts_for_a_message_and_ends_a_link() {
+        let unknown = fault(AmqpError::InternalError, "of the service");
+        let counted = Refusal::new(Reason::Refused, "amqp:internal-error: of the service");
+        assert_eq!((unknown.reason, unknown.outcome()), (Reason::Link, Outcome::Refused(counted)));
+        assert_eq!(Fault::of_condition("com.microsoft:timeout", "").outcome(), Outcome::Unknown(Reason::Timeout));
     }
 
     #[test]
