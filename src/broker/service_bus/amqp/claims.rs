@@ -10,11 +10,11 @@ use std::{
 
 use fe2o3_amqp::session::SessionHandle;
 use fe2o3_amqp_types::primitives::Value;
-use tokio::time::sleep_until;
+use tokio::time::{sleep_until, timeout};
 
 use super::{
     super::settings::Access,
-    ask::{Asker, Question},
+    ask::{ANSWER_TIME, Asker, Question},
     fault::Fault,
 };
 use crate::{
@@ -26,7 +26,7 @@ use crate::{
 const NODE: &str = "$cbs";
 
 /// The scheme in the name of what a token is for.
-const SCHEME: &str = "amqps";
+pub(super) const SCHEME: &str = "amqps";
 
 /// A token is put again when so much of its life is left, or four fifths of a short one's.
 const BEFORE_END: Duration = Duration::from_secs(300);
@@ -37,11 +37,14 @@ const PUT_MIN: Duration = Duration::from_secs(1);
 /// A token is put again at the latest after this, whatever it says of its end.
 const PUT_MAX: Duration = Duration::from_secs(600);
 
+/// A token that was refused for one queue or topic is put again after this, where it is still wanted.
+const PUT_AGAIN: Duration = Duration::from_secs(10);
+
 /// The tokens of one connection.
 pub(super) struct Claims {
     asker: Asker,
-    /// Keeps the answering links alive.
-    _session: SessionHandle<()>,
+    /// Of the links to the node.
+    session: SessionHandle<()>,
     access: Arc<Access>,
     house: House,
     /// Entities that have a token, in the order in which they got it.
@@ -54,7 +57,7 @@ impl Claims {
     /// The caller bounds its time.
     pub(super) async fn attach(mut session: SessionHandle<()>, access: Arc<Access>, house: &House) -> Result<Self, Fault> {
         let asker = Asker::attach(&mut session, NODE).await?;
-        Ok(Self { asker, _session: session, access, house: house.clone(), entities: Vec::new(), due: Instant::now() + PUT_MAX })
+        Ok(Self { asker, session, access, house: house.clone(), entities: Vec::new(), due: Instant::now() + PUT_MAX })
     }
 
     /// Puts a token for an entity, and keeps it in mind for [`Claims::keep`].
@@ -67,22 +70,36 @@ impl Claims {
         Ok(())
     }
 
-    /// Puts every token again.
-    pub(super) async fn put_all(&mut self) -> Result<(), Fault> {
+    /// Puts every token again. Answers those that are refused for what they are for, and nothing else.
+    pub(super) async fn put_all(&mut self) -> Result<Vec<(String, Fault)>, Fault> {
         let mut next = Instant::now() + PUT_MAX;
+        let mut refused = Vec::new();
         for at in 0..self.entities.len() {
             let entity = self.entities[at].clone();
-            next = next.min(renewal(self.put_one(&entity).await?));
+            next = next.min(match self.put_one(&entity).await {
+                Ok(end) => renewal(end),
+                Err(fault) if fault.concerns_the_entity() => {
+                    refused.push((entity, fault));
+                    Instant::now() + PUT_AGAIN
+                }
+                Err(fault) => return Err(fault),
+            });
         }
         self.due = next;
-        Ok(())
+        Ok(refused)
     }
 
-    /// Puts one token again: how an idle link finds out whether the service still answers.
+    /// Puts one token again, or opens the node again where there is none: how an idle link finds out whether the service still answers.
     pub(super) async fn ping(&mut self) -> Result<(), Fault> {
-        match self.entities.first().cloned() {
-            Some(entity) if !self.is_due() => self.put_one(&entity).await.map(drop),
-            _ => self.put_all().await,
+        let Some(entity) = self.entities.first().cloned() else {
+            let anew = timeout(ANSWER_TIME, Box::pin(Asker::attach(&mut self.session, NODE))).await;
+            self.asker = anew.unwrap_or_else(|_| Err(Fault::late(NODE, ANSWER_TIME)))?;
+            return Ok(());
+        };
+        match self.put_one(&entity).await {
+            // That is an answer. Whoever sends there hears of it.
+            Err(fault) if fault.concerns_the_entity() => Ok(()),
+            put => put.map(drop),
         }
     }
 
@@ -95,8 +112,9 @@ impl Claims {
     pub(super) async fn keep(&mut self) -> Fault {
         loop {
             sleep_until(self.due.into()).await;
-            if let Err(fault) = self.put_all().await {
-                return fault;
+            match self.put_all().await.map(|refused| refused.into_iter().next()) {
+                Ok(None) => {}
+                Ok(Some((_, fault))) | Err(fault) => return fault,
             }
         }
     }
@@ -106,7 +124,8 @@ impl Claims {
         self.due
     }
 
-    fn is_due(&self) -> bool {
+    /// Whether that is now.
+    pub(super) fn is_due(&self) -> bool {
         self.due <= Instant::now()
     }
 

@@ -89,6 +89,12 @@ struct Outlet {
     unread: Arc<()>,
 }
 
+impl Outlet {
+    fn is_idle(&self) -> bool {
+        Arc::strong_count(&self.unread) == 1
+    }
+}
+
 impl Outbox {
     pub(super) fn new(claims: Claims, session: SessionHandle<()>, bytes_max: u64) -> Self {
         Self { claims, session, senders: HashMap::new(), bytes_max }
@@ -121,14 +127,14 @@ impl Outbox {
             let next = tokio::select! {
                 next = work.recv() => next,
                 () = sleep_until(self.claims.due().into()) => {
-                    self.claims.put_all().await?;
+                    self.renew().await?;
                     continue;
                 }
             };
             match next {
                 Some(Work::Send(consignment)) => self.deliver(consignment).await?,
                 Some(Work::Ping(answer)) => {
-                    let pinged = self.claims.ping().await;
+                    let pinged = if self.claims.is_due() { self.renew().await } else { self.claims.ping().await };
                     // Whoever asked may be tired of waiting.
                     let _ = answer.send(pinged.clone());
                     pinged?;
@@ -157,13 +163,13 @@ impl Outbox {
                     for (place, _) in messages {
                         outcomes[place] = outcome.clone();
                     }
+                    unread.push(handed_over.hold(outcome));
                     Ok(Vec::new())
                 }
                 Err(fault) => Err(fault),
             };
             match dispatched {
                 Ok(dispatched) => sent.extend(dispatched),
-                    unread.push(handed_over.hold(outcome));
                 Err(fault) => {
                     // A batch that nobody waits for any more was withdrawn.
                     let _ = written.send(Err(fault.clone()));
@@ -180,7 +186,7 @@ impl Outbox {
         if let Some(outlet) = self.senders.get_mut(name) {
             // An idle sender is detached by the service after some minutes: another one takes its place, unless something is unanswered.
             let Some(detached) = outlet.sender.on_detach().now_or_never() else { return Ok(()) };
-            let idle = Arc::strong_count(&outlet.unread) == 1;
+            let idle = outlet.is_idle();
             self.senders.remove(name);
             if !idle {
                 return Err(detached.into());
@@ -190,6 +196,14 @@ impl Outbox {
             self.make_room().await?;
         }
         self.claims.put(name).await?;
+        let attached = self.attach_sender(name).await;
+        if attached.is_err() {
+            self.claims.forget(name);
+        }
+        attached
+    }
+
+    async fn attach_sender(&mut self, name: &str) -> Result<(), Fault> {
         let link = format!("rialto-{name}-{}", uuid::Uuid::new_v4().simple());
         // As long as it takes: whoever handed the batch over times it.
         let attached = Box::pin(Sender::builder().name(link).target(name).attach(&mut self.session)).await;
@@ -200,14 +214,31 @@ impl Outbox {
 
     /// Closes a sender that waits for nothing.
     async fn make_room(&mut self) -> Result<(), Fault> {
-        let idle = self.senders.iter().find(|(_, outlet)| Arc::strong_count(&outlet.unread) == 1).map(|(name, _)| name.clone());
+        let idle = self.senders.iter().find(|(_, outlet)| outlet.is_idle()).map(|(name, _)| name.clone());
         let Some(name) = idle else {
             return Err(Fault::new(Reason::Throttled, format!("{SENDERS_MAX} queues and topics are in use already")));
         };
-        if let Some(outlet) = self.senders.remove(&name) {
-            self.claims.forget(&name);
+        self.let_go(&name).await;
+        Ok(())
+    }
+
+    /// Closes the sender of an entity, where there is one.
+    async fn let_go(&mut self, name: &str) {
+        self.claims.forget(name);
+        if let Some(outlet) = self.senders.remove(name) {
             // Whatever it answers, it is not used again.
             let _ = timeout(CLOSE_TIME, outlet.sender.close()).await;
+        }
+    }
+
+    /// Puts the tokens again before they are over. A queue or topic whose token is refused is let go: the others go on, and its next
+    /// batch hears why. While something of it is unanswered it is kept, and its token put again soon.
+    async fn renew(&mut self) -> Result<(), Fault> {
+        for (name, fault) in self.claims.put_all().await? {
+            if self.senders.get(&*name).is_none_or(Outlet::is_idle) {
+                tracing::warn!(entity = name, error = fault.detail, "no new token for a queue or topic: its sender is closed");
+                self.let_go(&name).await;
+            }
         }
         Ok(())
     }
