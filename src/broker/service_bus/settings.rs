@@ -10,7 +10,7 @@ use super::{
     credential::{Credential, Keys},
 };
 use crate::{
-    broker::{OpenError, bearer::Bearer, plain, tls::Tls},
+    broker::{House, OpenError, bearer::Bearer, plain, tls::Tls},
     outcome::Reason,
     written::{Node, Problems, Secret, Size, Span, redact_url},
 };
@@ -223,6 +223,12 @@ impl AmqpPlace {
         let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
         let tls = match url.scheme() {
             "amqps" => true,
+
+    /// Makes a token for the namespace, so that a missing secret is known before the first message.
+    pub(super) async fn identify(&self, scheme: &str, house: &House) -> Result<(), OpenError> {
+        let entity = self.entity.as_deref().unwrap_or_default();
+        self.credential.token(&self.resource(scheme, entity), house).await.map(drop)
+    }
             "amqp" => false,
             other => return Err(format!("begins with `amqps://` or `amqp://`, not `{other}://`")),
         };

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::{
     super::settings::{Access, Settings},
-    claims::Claims,
+    claims::{Claims, SCHEME},
     fault::Fault,
     wire::Wire,
 };
-use crate::broker::House;
+use crate::broker::{House, OpenError};
 
 /// One connection and its tokens.
 pub(super) struct Line {
@@ -18,9 +18,11 @@ pub(super) struct Line {
 }
 
 impl Line {
-    /// Dials and opens `$cbs`. One try; the caller bounds its time.
+    /// Reads the secrets, dials and opens `$cbs`. One try; the caller bounds its time.
     pub(super) async fn open(broker: &str, settings: &Settings, house: &House) -> Result<Self, Fault> {
-        let access: Arc<Access> = Arc::new(settings.access().map_err(|error| Fault::new(error.reason, error.detail))?);
+        let of = |OpenError { reason, detail }| Fault::new(reason, detail);
+        let access: Arc<Access> = Arc::new(settings.access().map_err(of)?);
+        access.identify(SCHEME, house).await.map_err(of)?;
         // On the heap, as all of the client library's futures that attach something: they are large, and awaited once.
         let mut wire = Box::pin(Wire::dial(broker, &settings.tls, &access, house)).await?;
         let session = wire.session().await?;

@@ -86,16 +86,15 @@ impl Post {
         answered.inspect_err(|down| self.end(down))
     }
 
-    /// Whether something answers at all; and that there is a token.
+    /// Whether something answers at all.
     pub(super) async fn ask(&self) -> Result<(), LinkDown> {
         self.check()?;
         self.pool.ask().await
     }
 
-    /// A token for the namespace, so that a missing secret is known before the first message.
+    /// Whether we know who we are.
     pub(super) async fn identify(&self) -> Result<(), OpenError> {
-        let entity = self.access.entity.as_deref().unwrap_or_default();
-        self.access.credential.token(&self.access.resource("https", entity), &self.house).await.map(drop)
+        self.access.identify("https", &self.house).await
     }
 
     pub(super) fn check(&self) -> Result<(), LinkDown> {

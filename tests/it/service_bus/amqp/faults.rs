@@ -198,6 +198,18 @@ async fn a_frozen_service_ends_the_incarnation_whose_locks_it_does_not_renew() {
     again.close().await.expect("an orderly end");
 }
 
+/// Naive: a link that has no token yet is well because nobody said otherwise.
+#[tokio::test]
+async fn a_link_that_sent_nothing_yet_asks_whether_the_service_is_there() {
+    let stand_in = StandIn::find().await;
+    let cable = Cable::to(&stand_in.amqp).await;
+    let broker = support::broker(&super::KIND, &stand_in.settings_at(&cable.address().to_string()));
+    let mut link = broker.link(&support::target(&*broker, "orders").link, &house()).await.expect("a link");
+    link.ping().await.expect("an answer");
+    cable.freeze();
+    assert!(timeout(Duration::from_secs(1), link.ping()).await.is_err(), "nobody answered");
+}
+
 #[tokio::test]
 async fn a_link_that_was_idle_for_long_is_attached_again() {
     let stand_in = StandIn::find().await;

@@ -53,6 +53,23 @@ async fn a_probe_says_what_is_missing_and_takes_nothing() {
 }
 
 #[tokio::test]
+async fn a_secret_that_is_not_there_is_known_before_the_first_message() {
+    let stand_in = StandIn::find().await;
+    let address = format!("amqp://{}", stand_in.amqp);
+    let folder = tempfile::tempdir().expect("a folder");
+    let key_file = folder.path().join("key");
+    std::fs::write(&key_file, "key").expect("written");
+    let yaml = format!("{{ namespace: contoso, policy: p, key_file: {key_file:?}, transport: amqp, amqp_endpoint: {address:?} }}");
+    let broker = support::broker(&super::KIND, &yaml);
+    std::fs::remove_file(&key_file).expect("removed");
+    let said = broker.probe(&Probe::Broker, &house()).await;
+    assert!(said.len() == 1 && said[0].contains("key: No such file"), "{said:?}");
+    let target = support::target(&*broker, "orders");
+    let fault = broker.link(&target.link, &house()).await.err().expect("no key");
+    assert_eq!(fault.reason, Reason::Unauthenticated, "{fault}");
+}
+
+#[tokio::test]
 async fn tls_is_ours_and_an_unknown_authority_is_refused() {
     let stand_in = StandIn::find().await;
     let queue = stand_in.entity(json!({})).await;
