@@ -148,7 +148,8 @@ impl Inlet<'_> {
     }
 
     async fn ask_for_more(&mut self, flow: &Flow) -> Result<(), Fault> {
-        if flow.stopped {
+        // What waits for room need not be held any more, where its lock is lost: then it is not in the count below.
+        if flow.stopped || !flow.waiting.is_empty() {
             return Ok(());
         }
         let held = open(self.book).count();

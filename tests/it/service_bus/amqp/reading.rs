@@ -73,6 +73,29 @@ async fn a_killed_source_lets_its_locks_end_and_each_costs_one_delivery() {
     assert_eq!(stand_in.waiting(&queue).await, 0);
 }
 
+/// Naive: what lost its lock is no longer held, so there is room for more, while what came before still waits for room.
+#[tokio::test]
+async fn lost_locks_make_no_room_while_messages_wait_for_it() {
+    let stand_in = StandIn::find().await;
+    let queue = stand_in.entity(json!({ "lock_seconds": 1, "max_delivery_count": 100 })).await;
+    stand_in.put(&queue, &numbers(100)).await;
+    let broker = broker(&stand_in);
+    let mut running = Running::open(&*origin(&*broker, &queue), 5).await;
+    let held = running.collect(5).await;
+    let messages = held.iter().flat_map(|arrival| (0..arrival.batch.len()).map(move |index| (arrival, index)));
+    for (arrival, index) in messages {
+        // All locks are lost, and the end of one message wakes the link.
+        stand_in.expire(&queue).await;
+        sleep(Duration::from_millis(1200)).await;
+        arrival.ticket.settle(index as u32, Verdict::Accepted);
+        sleep(Duration::from_millis(200)).await;
+    }
+    // Five at first, five for the first that ended, and five that wait since.
+    let delivered = stand_in.count(&queue, "delivered").await;
+    assert!((6..=15).contains(&delivered), "{delivered}");
+    drop((held, running));
+}
+
 #[tokio::test]
 async fn a_lost_lock_completes_nothing_and_the_message_comes_again() {
     let stand_in = StandIn::find().await;
