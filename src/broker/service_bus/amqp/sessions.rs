@@ -18,7 +18,7 @@ use fe2o3_amqp_types::{
     primitives::{OrderedMap, Symbol, Value},
 };
 use futures_util::future::try_join_all;
-use tokio::time::timeout;
+use tokio::{sync::Mutex, time::timeout};
 
 use super::{
     ahead::Ahead,
@@ -28,6 +28,7 @@ use super::{
     line::Line,
     management::{Management, node},
     source::{leave, link_name},
+    wire::{OPEN_TIME, Wire},
 };
 use crate::{
     broker::{Ended, Source, SourceError},
@@ -58,16 +59,24 @@ const UNIX_EPOCH_TICKS: i64 = 621_355_968_000_000_000;
 /// An open queue or subscription with sessions, none of which is taken yet.
 pub(super) struct SessionSource {
     line: Line,
-    slots: Vec<Slot>,
+    beside: SessionHandle<()>,
     place: Place,
     message_max: u64,
+    at_once: usize,
+}
+
+/// What the places of all links begin with. They begin side by side and one after the other, when the source is open already: a
+/// hundred of them on a long way take their time.
+struct Ground {
+    wire: Mutex<Wire>,
+    /// The AMQP session of all nodes that renew.
+    beside: Mutex<SessionHandle<()>>,
 }
 
 /// One link's place: its AMQP session, and the node that renews.
 struct Slot {
     session: SessionHandle<()>,
     management: Management,
-    _beside: SessionHandle<()>,
 }
 
 /// Why all slots end.
@@ -90,18 +99,13 @@ struct Accepted {
 }
 
 impl SessionSource {
-    /// Opens the places of `at_once` sessions. The caller bounds its time.
+    /// Finds the node of the entity, for `at_once` sessions to come. The caller bounds its time.
     pub(super) async fn attach(mut line: Line, place: Place, message_max: u64, at_once: usize) -> Result<Self, Fault> {
         line.claims.put(&place.path).await?;
         line.claims.put(&node(&place.path)).await?;
-        let mut slots = Vec::with_capacity(at_once);
-        for _ in 0..at_once {
-            let session = line.wire.session().await?;
-            let mut beside = line.wire.session().await?;
-            let management = Management::attach(&mut beside, &place.path).await?;
-            slots.push(Slot { session, management, _beside: beside });
-        }
-        Ok(Self { line, slots, place, message_max })
+        let mut beside = line.wire.session().await?;
+        Management::attach(&mut beside, &place.path).await?;
+        Ok(Self { line, beside, place, message_max, at_once })
     }
 }
 
@@ -109,13 +113,15 @@ impl SessionSource {
 impl Source for SessionSource {
     async fn run(self: Box<Self>, intake: Intake) -> Result<Ended, SourceError> {
         // The wire is this future's own: dropped at any await, it shuts the socket, and nothing more is settled.
-        let Self { line: Line { wire, mut claims }, slots, place, message_max } = *self;
-        let share = Share { messages: (intake.window() / slots.len().max(1)).max(1), slots: slots.len() as u64, message_max };
-        let running = slots.into_iter().map(|slot| slot.run(&intake, &place, &share));
+        let Self { line: Line { wire, mut claims }, beside, place, message_max, at_once } = *self;
+        let ground = Ground { wire: Mutex::new(wire), beside: Mutex::new(beside) };
+        let share = Share { messages: (intake.window() / at_once).max(1), slots: at_once as u64, message_max };
+        let running = (0..at_once).map(|_| Slot::run(&ground, &intake, &place, &share));
         let ended = tokio::select! {
             ended = try_join_all(running) => ended,
             fault = claims.keep() => return Err(fault.into()),
         };
+        let wire = ground.wire.into_inner();
         match ended {
             Ok(_) => {
                 wire.close().await;
@@ -138,17 +144,33 @@ struct Share {
 }
 
 impl Slot {
+    /// In its turn.
+    async fn begin(ground: &Ground, place: &Place) -> Result<Self, Fault> {
+        let late = |_| Fault::late(&place.path, OPEN_TIME);
+        let mut wire = ground.wire.lock().await;
+        let session = timeout(OPEN_TIME, wire.session()).await.map_err(late)??;
+        drop(wire);
+        let mut beside = ground.beside.lock().await;
+        let management = timeout(OPEN_TIME, Management::attach(&mut beside, &place.path)).await.map_err(late)??;
+        Ok(Self { session, management })
+    }
+
     /// One session after the other, until the intake closes.
-    async fn run(mut self, intake: &Intake, place: &Place, share: &Share) -> Result<(), Halt> {
+    async fn run(ground: &Ground, intake: &Intake, place: &Place, share: &Share) -> Result<(), Halt> {
+        let mut slot = tokio::select! {
+            biased;
+            () = intake.closed() => return Ok(()),
+            begun = Self::begin(ground, place) => begun?,
+        };
         loop {
             let accepted = tokio::select! {
                 biased;
                 () = intake.closed() => return Ok(()),
-                accepted = accept(&mut self.session, place) => accepted?,
+                accepted = accept(&mut slot.session, place) => accepted?,
             };
             let Some(accepted) = accepted else { continue };
             let id = accepted.id.clone();
-            match self.read(accepted, intake, place, share).await {
+            match slot.read(accepted, intake, place, share).await {
                 Ok(Read::Idle) => {}
                 Ok(Read::Ended(FeedEnd::Drained)) => return Ok(()),
                 Ok(Read::Ended(FeedEnd::Abandoned)) => return Err(Halt::Abandoned),

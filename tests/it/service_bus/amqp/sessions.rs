@@ -1,15 +1,23 @@
 //! Reading an entity with sessions: each is an order domain, several are read at once, and one that is lost is lost alone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use rialto::{broker::Ended, envelope::Property, intake::Arrival};
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use super::{broker, eventually};
 use crate::{
     service_bus::stand_in::StandIn,
-    support::{Running, accept, origin},
+    support::{self, Running, accept, origin},
 };
 
 /// `count` messages for each of `sessions`, dealt out one by one.
@@ -58,6 +66,54 @@ async fn every_session_is_read_in_its_order_by_few_links() {
     }
     assert_eq!(running.close().await.expect("an orderly end"), Ended::Drained);
     eventually("all is completed", || async { stand_in.count(&queue, "completed").await == 200 }).await;
+}
+
+/// Carries each way so much later. Ends with the test.
+async fn far_from(server: &str, way: Duration) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let (address, server) = (listener.local_addr().expect("an address"), server.to_owned());
+    tokio::spawn(async move {
+        while let Ok((near, _)) = listener.accept().await {
+            let far = TcpStream::connect(&server).await.expect("the stand-in");
+            let ((near_in, near_out), (far_in, far_out)) = (near.into_split(), far.into_split());
+            tokio::spawn(late(near_in, far_out, way));
+            tokio::spawn(late(far_in, near_out, way));
+        }
+    });
+    address
+}
+
+async fn late(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, way: Duration) {
+    let (sent, mut on_the_way) = mpsc::unbounded_channel::<(Instant, Vec<u8>)>();
+    tokio::spawn(async move {
+        while let Some((at, bytes)) = on_the_way.recv().await {
+            sleep_until(at).await;
+            if to.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    });
+    let mut buffer = vec![0; 65_536];
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        if sent.send((Instant::now() + way, buffer[..count].to_vec())).is_err() {
+            return;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_hundred_sessions_at_once_are_read_from_afar() {
+    let stand_in = StandIn::find().await;
+    let queue = stand_in.entity(json!({ "sessions": true })).await;
+    fill(&stand_in, &queue, 20, 2).await;
+    let address = far_from(&stand_in.amqp, Duration::from_millis(30)).await;
+    let broker = support::broker(&super::KIND, &stand_in.settings_at(&address.to_string()));
+    let mut running = Running::open(&*origin(&*broker, &sessions_of(&queue, 100)), 1000).await;
+    // At the same time: nothing is settled before all are read.
+    let batches = running.collect(40).await;
+    assert_eq!(by_session(&batches).len(), 20);
+    batches.iter().for_each(accept);
+    assert_eq!(running.close().await.expect("an orderly end"), Ended::Drained);
 }
 
 #[tokio::test]
