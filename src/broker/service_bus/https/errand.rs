@@ -3,7 +3,10 @@
 //! What it writes is kept (method, path, `Content-Type`, body); what it cannot know is replaced: who we are, and where another endpoint
 //! than the public cloud's stands.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use async_trait::async_trait;
 use azure_core::{
@@ -22,11 +25,16 @@ const BATCH: &str = "application/vnd.microsoft.servicebus.json";
 const ANY_NAMESPACE: &str = "namespace";
 
 /// One request.
-#[derive(Debug)]
 struct Errand {
     pool: Pool,
     authorization: String,
     heard: Mutex<Option<Result<Answer, LinkDown>>>,
+}
+
+impl fmt::Debug for Errand {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Errand").field("pool", &self.pool).finish_non_exhaustive()
+    }
 }
 
 /// Posts `body`, a JSON array of messages, to a queue or topic.
