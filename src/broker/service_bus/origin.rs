@@ -7,7 +7,9 @@ use async_trait::async_trait;
 use super::{
     ServiceBus,
     amqp::{self, Place},
-    entity, target,
+    entity,
+    settings::Settings,
+    target,
 };
 use crate::{
     broker::{House, OpenError, Origin, Source, Target},
@@ -20,7 +22,7 @@ pub(super) const MESSAGE_MAX: Size = Size(1 << 20);
 /// Sessions read at a time, where the source does not say: as many as Microsoft's own processors take.
 const SESSIONS_MAX: u64 = 8;
 
-/// Each costs two AMQP sessions of the connection, of which it has 256.
+/// Each costs an AMQP session of the connection, of which it has 256.
 const SESSIONS_LIMIT: u64 = 100;
 
 /// How the dead letters of a queue or subscription are addressed, below it.
@@ -41,10 +43,11 @@ pub(super) struct BusOrigin {
 impl BusOrigin {
     /// A source's own keys, or the short form's text.
     pub(super) fn read(broker: &Arc<ServiceBus>, node: &Node, faults: &mut Problems) -> Option<Self> {
+        let settings = &broker.settings;
         if let Some(text) = node.text() {
             let place = match split(text) {
-                Some((topic, subscription)) => of_subscription(topic, subscription, node.at(), faults)?,
-                None => of_queue(text, node.at(), faults)?,
+                Some((topic, subscription)) => of_subscription(settings, topic, subscription, node.at(), faults)?,
+                None => of_queue(settings, text, node.at(), faults)?,
             };
             return Some(Self::new(broker, place, None, MESSAGE_MAX));
         }
@@ -56,8 +59,10 @@ impl BusOrigin {
         let message_max = node.get("message_max", MESSAGE_MAX, faults);
         let at = |key: &str| node.peek(key).unwrap_or(node).at();
         let place = match (queue, topic, subscription) {
-            (Some(queue), None, None) => of_queue(&queue, at("queue"), faults)?,
-            (None, Some(topic), Some(subscription)) => of_subscription(&topic, &subscription, at("subscription"), faults)?,
+            (Some(queue), None, None) => of_queue(settings, &queue, at("queue"), faults)?,
+            (None, Some(topic), Some(subscription)) => {
+                of_subscription(settings, &topic, &subscription, at("subscription"), faults)?
+            }
             (None, Some(_), None) => {
                 faults.fault(at("topic"), "a topic is read through one of its subscriptions").hint("write `subscription: NAME`");
                 return None;
@@ -116,13 +121,16 @@ fn ends_in_dead_letters(path: &str) -> Option<&str> {
     end.eq_ignore_ascii_case(DEAD_LETTERS).then_some(front)
 }
 
-fn of_queue(queue: &str, at: &Span, faults: &mut Problems) -> Option<Place> {
-    legal(ends_in_dead_letters(queue).unwrap_or(queue), at, faults)?;
+fn of_queue(settings: &Settings, queue: &str, at: &Span, faults: &mut Problems) -> Option<Place> {
+    let name = ends_in_dead_letters(queue).unwrap_or(queue);
+    legal(name, at, faults)?;
+    settings.covers(name, at, faults)?;
     Some(Place { path: queue.into(), queue: Some(queue.into()), topic: None })
 }
 
-fn of_subscription(topic: &str, subscription: &str, at: &Span, faults: &mut Problems) -> Option<Place> {
+fn of_subscription(settings: &Settings, topic: &str, subscription: &str, at: &Span, faults: &mut Problems) -> Option<Place> {
     legal(topic, at, faults)?;
+    settings.covers(topic, at, faults)?;
     legal(ends_in_dead_letters(subscription).unwrap_or(subscription), at, faults)?;
     let path = format!("{topic}/Subscriptions/{subscription}");
     Some(Place { path: path.into(), queue: None, topic: Some((topic.into(), subscription.into())) })

@@ -158,11 +158,18 @@ impl Settings {
     }
 
     /// The one queue or topic that an inline connection string is for.
-    pub(super) fn entity(&self) -> Option<String> {
+    fn entity(&self) -> Option<String> {
         match (&self.place, self.parsed()) {
             (Place::ConnectionString(Secret::Inline(_)), Some(Ok(parsed))) => parsed.entity,
             _ => None,
         }
+    }
+
+    /// Whether the credential is for that queue or topic, as far as it can be said now; a fault where it is not.
+    pub(super) fn covers(&self, name: &str, at: &Span, faults: &mut Problems) -> Option<()> {
+        let Some(only) = self.entity().filter(|only| !only.eq_ignore_ascii_case(name)) else { return Some(()) };
+        faults.fault(at, format!("the connection string is for `{only}` alone")).hint("use one without `EntityPath`");
+        None
     }
 
     fn parsed(&self) -> Option<Result<ConnectionString, String>> {
@@ -216,6 +223,12 @@ impl Access {
     pub(super) fn resource(&self, scheme: &str, entity: &str) -> String {
         format!("{scheme}://{}/{entity}", self.host)
     }
+
+    /// Makes a token for the namespace, so that a missing secret is known before the first message.
+    pub(super) async fn identify(&self, scheme: &str, house: &House) -> Result<(), OpenError> {
+        let entity = self.entity.as_deref().unwrap_or_default();
+        self.credential.token(&self.resource(scheme, entity), house).await.map(drop)
+    }
 }
 
 impl AmqpPlace {
@@ -223,12 +236,6 @@ impl AmqpPlace {
         let url = Url::parse(text).map_err(|error| format!("is no URL: {error}"))?;
         let tls = match url.scheme() {
             "amqps" => true,
-
-    /// Makes a token for the namespace, so that a missing secret is known before the first message.
-    pub(super) async fn identify(&self, scheme: &str, house: &House) -> Result<(), OpenError> {
-        let entity = self.entity.as_deref().unwrap_or_default();
-        self.credential.token(&self.resource(scheme, entity), house).await.map(drop)
-    }
             "amqp" => false,
             other => return Err(format!("begins with `amqps://` or `amqp://`, not `{other}://`")),
         };

@@ -68,10 +68,7 @@ pub(super) fn read(broker: &Arc<str>, settings: &Settings, node: &Node, faults: 
         faults.fault(&at, why);
         return None;
     }
-    if let Some(only) = settings.entity().filter(|only| !only.eq_ignore_ascii_case(&text)) {
-        faults.fault(&at, format!("the connection string is for `{only}` alone")).hint("use one without `EntityPath`");
-        return None;
-    }
+    settings.covers(&text, &at, faults)?;
     let mut target = named(broker, settings, &text, &at);
     if node.is_map() {
         // Application properties, which other transports call headers: compiled where those are.

@@ -167,3 +167,25 @@ fn a_destination_is_a_queue_or_a_topic_that_can_be() {
     assert!(read(&only, "Orders").0.is_some());
     assert!(read(&only, "others").1.contains("`orders` alone"));
 }
+
+#[test]
+fn a_connection_string_for_one_queue_or_topic_reads_no_other() {
+    let text = "Endpoint=sb://h;SharedAccessKeyName=p;SharedAccessKey=k;EntityPath=orders";
+    let settings = Arc::new(sound(&format!("{{ connection_string: '{text}' }}")));
+    let broker = Arc::new(ServiceBus { name: "bus".into(), settings });
+    let read = |yaml: &str| {
+        let mut faults = Problems::default();
+        let node = parse("test", yaml, &mut faults).unwrap();
+        let read = origin::BusOrigin::read(&broker, &node, &mut faults).is_some();
+        (read, faults.iter().map(|fault| fault.message.clone()).collect::<String>())
+    };
+    for yaml in ["Orders", "orders/$DeadLetterQueue", "orders/subscriptions/eu", "{ topic: orders, subscription: eu }"] {
+        assert_eq!(read(yaml), (true, String::new()), "{yaml}");
+    }
+    for yaml in
+        ["others", "{ queue: others/$DeadLetterQueue }", "others/subscriptions/orders", "{ topic: others, subscription: eu }"]
+    {
+        let (read, said) = read(yaml);
+        assert!(!read && said.contains("`orders` alone"), "{yaml}: {said}");
+    }
+}
