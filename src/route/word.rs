@@ -53,7 +53,8 @@ const MESSAGE: [(&str, Word); 5] = [
 ];
 
 /// Words of transports.
-const CARRIED: [&str; 9] = ["queue", "exchange", "routing_key", "topic", "partition", "offset", "channel", "stream", "path"];
+const CARRIED: [&str; 10] =
+    ["queue", "exchange", "routing_key", "topic", "subscription", "partition", "offset", "channel", "stream", "path"];
 
 /// Prefixes of words that name something of the message.
 const OPEN: [&str; 4] = ["payload.", "header.", "property.", "metadata."];

@@ -21,12 +21,14 @@ fn every_word_has_its_value() {
     let envelope =
         r#"{"message_type":"t","message_name":"N","message_id":"7","payload":{"a":{"b":[1,"x"]}},"metadata":{"tenant":"acme"}}"#;
     let mut parcel = Parcel::default().property(Property::Key, "k").header("x-dotted.name", "h").header("empty", "");
-    parcel = parcel.word("queue", "orders.events").word("routing_key", "order.paid").word("app_id", "shop");
+    parcel =
+        parcel.word("queue", "orders.events").word("routing_key", "order.paid").word("app_id", "shop").word("subscription", "eu");
     parcel.time = Some(1_678_181_162_588);
     let cases = [
         ("{message_type}:{message_name}:{message_id}", "t:N:7"),
         ("{prefix}/{name}/{instance}/{source}/{broker}", "rialto/shop/shop-1/orders/mq"),
         ("{queue} {routing_key} {property.app_id} {key}", "orders.events order.paid shop k"),
+        ("{queue} {topic|subscription}", "orders.events eu"),
         ("{payload.a.b.1}{payload.a.b.0}", "x1"),
         ("{header.x-dotted.name}", "h"),
         ("{metadata.tenant}", "acme"),
