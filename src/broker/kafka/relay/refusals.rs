@@ -23,12 +23,18 @@ const WAIT_MAX: Duration = Duration::from_secs(1);
 
 impl Transactions {
     /// This copy is not taken at all: what was sent before it goes into a new transaction, and those behind it wait for its dead letter.
+    /// Where it is not at fault, one before it may have been refused meanwhile: such a transaction takes no more.
     pub(super) fn refused(&mut self, copy: Copy, failure: Failure) -> Result<(), LinkDown> {
-        if !failure.is_the_records() {
+        if failure.is_the_records() {
+            self.sent.push(copy);
+            return self.start_again(vec![failure]);
+        }
+        let before = self.flush()?;
+        if before.is_empty() {
             return Err(LinkDown::new(failure.reason, failure.words));
         }
-        self.sent.push(copy);
-        self.start_again(vec![failure])
+        self.waiting.insert(0, copy);
+        self.start_again(before)
     }
 
     /// A transaction that the group or its coordinator would not have (a rebalance came first) is aborted and lined up once more.

@@ -229,7 +229,7 @@ impl Transactions {
     }
 
     /// Waits until every copy is reported, or one of them as failed: after that the client holds back the others.
-    fn flush(&self) -> Result<Vec<Failure>, LinkDown> {
+    pub(super) fn flush(&self) -> Result<Vec<Failure>, LinkDown> {
         let until = Instant::now() + TRANSACTION_TIME;
         loop {
             let flushed = self.producer.flush(FLUSH_SLICE);
