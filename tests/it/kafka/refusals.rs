@@ -11,12 +11,14 @@ use super::{
 };
 use crate::{
     cli::Place,
-    conformance::kafka::{address, put, unique},
+    conformance::kafka::{address, kcat, put, run, unique},
     support,
 };
 
+const KEY: &str = "key: '{payload.key}',";
+
 /// A bridge from one topic to another with dead letters in a third.
-fn bridge(input: &str, output: &str, dead: &str) -> Place {
+fn bridge(input: &str, output: &str, more: &str, dead: &str) -> Place {
     Place::with(&format!(
         "name: once
 telemetry: off
@@ -26,7 +28,7 @@ sources:
 routes:
   - from: in
     exactly_once: true
-    to: {{ broker: log, topic: '{output}', key: '{{payload.key}}', envelope: payload }}
+    to: {{ broker: log, topic: '{output}', {more} envelope: payload }}
 ",
         address = address(),
     ))
@@ -53,18 +55,22 @@ async fn what_is_refused_holds_up_its_partition_no_longer_than_its_dead_letter_t
     wire.create(&dead, 1).await;
     // Such a topic refuses a record without a key, and no other.
     wire.create_with(&output, 1, &[("cleanup.policy", "compact")]).await;
-    let body = |number: u32| {
-        let key = if number % 700 == 500 { String::new() } else { format!("k{}", number % 5) };
-        format!("{{\"key\":\"{key}\",\"number\":{number}}}")
-    };
+    let is_bad = |number: u32| number % 700 == 500;
+    let body = |number: u32| format!("{{\"number\":{number},\"bad\":{}}}", is_bad(number));
+    let keyed = |number: u32| if is_bad(number) { body(number) } else { format!("k{}|{}", number % 5, body(number)) };
     let bodies: Vec<_> = (0..6_000).map(body).collect();
-    put(&input, 0, &bodies).await;
-    let place = bridge(&input, &output, &dead);
+    let lines: Vec<_> = (0..6_000).map(keyed).collect();
+    run(kcat(&["-P", "-t", &input, "-p", "0", "-K", "|", "-X", "acks=all"]), lines.join("\n").as_bytes()).await;
+    let place = bridge(&input, &output, "", &dead);
     let mut running = place.start(&["run", "-c", "rialto.yaml"]);
     assert!(finished(&mut wire, &input, Duration::from_secs(60)).await, "{}", running.err());
-    let (refused, taken): (Vec<_>, Vec<_>) = bodies.into_iter().partition(|body| body.contains("\"key\":\"\""));
-    assert!(committed(&output).await == taken, "each once, in the order of their partition");
-    assert_eq!(committed(&dead).await, refused);
+    let (sent, buried) = (committed(&output).await, committed(&dead).await);
+    // Who else is blamed is librdkafka's to say: it reports a whole batch as refused where one record of it was.
+    assert!(buried.iter().filter(|body| body.contains("true")).count() == 8 && !sent.iter().any(|body| body.contains("true")));
+    for found in [&sent, &buried] {
+        assert!(bodies.iter().filter(|body| found.contains(body)).eq(found), "each once, in the order of their partition");
+    }
+    assert_eq!(sent.len() + buried.len(), bodies.len());
     let said = running.err();
     assert!(!said.contains("link lost"), "nobody waited for what could not come: {said}");
     running.stop();
@@ -80,7 +86,7 @@ async fn a_topic_that_is_missing_is_named_and_waited_for() {
     wire.create(&dead, 1).await;
     let bodies: Vec<_> = (0..50).map(|number| format!("{{\"key\":\"k\",\"number\":{number}}}")).collect();
     put(&input, 0, &bodies).await;
-    let place = bridge(&input, &output, &dead);
+    let place = bridge(&input, &output, KEY, &dead);
     let mut running = place.start(&["run", "-c", "rialto.yaml"]);
     let until = Instant::now() + Duration::from_secs(12);
     while !running.err().contains("unroutable") {
@@ -109,7 +115,7 @@ async fn a_topic_that_a_template_made_and_that_is_missing_is_its_messages_fault(
     };
     let bodies: Vec<_> = (0..50).map(body).collect();
     put(&input, 0, &bodies).await;
-    let place = bridge(&input, "{payload.topic}", &dead);
+    let place = bridge(&input, "{payload.topic}", KEY, &dead);
     let mut running = place.start(&["run", "-c", "rialto.yaml"]);
     assert!(finished(&mut wire, &input, Duration::from_secs(12)).await, "{}", running.err());
     let (lost, found): (Vec<_>, Vec<_>) = bodies.into_iter().partition(|body| body.contains(&nowhere));
