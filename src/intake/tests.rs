@@ -80,6 +80,7 @@ proptest! {
                     }
                     let prefix = verdicts.iter().take_while(|verdict| verdict.is_some()).count();
                     prop_assert_eq!(settled.prefix, prefix as u64);
+                    prop_assert_eq!(settled.beyond, told[prefix..].iter().flatten().count());
                 }
             }
         }
@@ -95,14 +96,17 @@ fn acceptances_wait_for_a_young_hole_and_pass_an_old_one() {
     tracker.number(5);
     tracker.settle(0, Accepted);
     tracker.settle(3, Accepted);
-    assert_eq!(tracker.collect(start), Some(Settled { alone: vec![], through: Some(0), prefix: 1 }));
+    assert_eq!(tracker.collect(start), Some(Settled { alone: vec![], through: Some(0), prefix: 1, beyond: 0 }));
     assert_eq!(tracker.collect(start + HOLE_AGE_MAX / 2), None);
     assert_eq!(tracker.due(), Some(start + HOLE_AGE_MAX));
-    assert_eq!(tracker.collect(start + HOLE_AGE_MAX), Some(Settled { alone: vec![(3, Accepted)], through: None, prefix: 1 }));
+    assert_eq!(
+        tracker.collect(start + HOLE_AGE_MAX),
+        Some(Settled { alone: vec![(3, Accepted)], through: None, prefix: 1, beyond: 1 })
+    );
     tracker.settle(1, Accepted);
     tracker.settle(2, Accepted);
     // 3 was told alone: `multiple` goes through 2, never through 3.
-    assert_eq!(tracker.collect(start + HOLE_AGE_MAX), Some(Settled { alone: vec![], through: Some(2), prefix: 4 }));
+    assert_eq!(tracker.collect(start + HOLE_AGE_MAX), Some(Settled { alone: vec![], through: Some(2), prefix: 4, beyond: 0 }));
 }
 
 #[tokio::test]
@@ -143,7 +147,7 @@ async fn a_ticket_dropped_without_verdict_means_not_delivered() {
     arrival.ticket.settle(2, Accepted);
     drop(arrival);
     // What is settled is told, also past the hole that will not close any more.
-    assert_eq!(receipts.next().await, Ok(Settled { alone: vec![(2, Accepted)], through: Some(0), prefix: 1 }));
+    assert_eq!(receipts.next().await, Ok(Settled { alone: vec![(2, Accepted)], through: Some(0), prefix: 1, beyond: 1 }));
     assert_eq!(receipts.next().await, Err(FeedEnd::Abandoned));
     assert_eq!(door.held(), 0);
 }

@@ -25,6 +25,8 @@ pub struct Settled {
     pub through: Option<Seq>,
     /// Every number below has its verdict: what an offset commit may say.
     pub prefix: Seq,
+    /// How many above `prefix` were told, now or before: what settled behind a hole.
+    pub beyond: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,6 +46,8 @@ pub(super) struct Tracker {
     rejected: Vec<(Seq, Arc<Refusal>)>,
     /// Accepted, not told: behind a hole, or since the last collection.
     untold: usize,
+    /// Told, and not below `prefix`.
+    beyond: usize,
     /// Highest accepted and untold number below `prefix`.
     through: Option<Seq>,
     /// The hole at `prefix`, and since when something settled waits behind it.
@@ -62,6 +66,7 @@ impl Tracker {
             states: VecDeque::new(),
             rejected: Vec::new(),
             untold: 0,
+            beyond: 0,
             through: None,
             hole: None,
             told_prefix: 0,
@@ -94,6 +99,7 @@ impl Tracker {
             }
             Verdict::Rejected(why) => {
                 *state = State::Told;
+                self.beyond += 1;
                 self.rejected.push((seq, why));
             }
         }
@@ -101,6 +107,8 @@ impl Tracker {
             if *state == State::Accepted {
                 self.through = Some(self.prefix);
                 self.untold -= 1;
+            } else {
+                self.beyond -= 1;
             }
             self.states.pop_front();
             self.prefix += 1;
@@ -115,6 +123,7 @@ impl Tracker {
                 *state = State::Told;
                 alone.push((self.prefix + at as u64, Verdict::Accepted));
             }
+            self.beyond += self.untold;
             self.untold = 0;
             self.hole = None;
         }
@@ -123,7 +132,7 @@ impl Tracker {
             return None;
         }
         self.told_prefix = self.prefix;
-        Some(Settled { alone, through, prefix: self.prefix })
+        Some(Settled { alone, through, prefix: self.prefix, beyond: self.beyond })
     }
 
     /// When a hole will be old enough for what waits behind it.

@@ -76,7 +76,7 @@ mod tests {
     use crate::outcome::Verdict;
 
     fn settled(alone: &[Seq], through: Option<Seq>) -> Settled {
-        Settled { alone: alone.iter().map(|seq| (*seq, Verdict::Accepted)).collect(), through, prefix: 0 }
+        Settled { alone: alone.iter().map(|seq| (*seq, Verdict::Accepted)).collect(), through, ..Settled::default() }
     }
 
     #[test]

@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn filtered(seq: Seq) -> Settled {
-        Settled { alone: vec![(seq, Verdict::Accepted)], through: None, prefix: 0 }
+        Settled { alone: vec![(seq, Verdict::Accepted)], ..Settled::default() }
     }
 
     #[test]
@@ -261,7 +261,7 @@ mod tests {
         positions.sent(&PARTITION, 10);
         positions.committed(&[(PARTITION, 11)]);
         let rejected = Verdict::Rejected(Arc::new(Refusal::new(Reason::Undecodable, "no JSON")));
-        positions.settled(&PARTITION, &Settled { alone: vec![(2, rejected)], through: Some(0), prefix: 2 });
+        positions.settled(&PARTITION, &Settled { alone: vec![(2, rejected)], through: Some(0), prefix: 2, beyond: 1 });
         assert_eq!(positions.offsets(), [(PARTITION, 13)], "1 by the prefix, 2 by itself");
         assert_eq!(positions.turn(&PARTITION, 13), Turn::Now);
     }
