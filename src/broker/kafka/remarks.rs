@@ -45,7 +45,7 @@ fn of_source(plan: &Plan) -> Vec<Remark> {
     if plan.relay.is_none() {
         all.push(Remark::new(
             "when the process is killed",
-            "what settled since the last commit comes again too, and with it what settled behind a message that had not.",
+            "so does what settled behind a message that had not: it does not count against the window.",
         ));
     }
     all

@@ -25,6 +25,7 @@ mod refusals;
 pub(crate) mod relay;
 mod secure;
 mod watching;
+mod window;
 pub(crate) mod wire;
 
 use wire::Wire;

@@ -1,5 +1,6 @@
 //! A relay before a Kafka that says of it what an advertised listener would say: whoever asks where the brokers are is told the address
-//! that the test chose. So a test's cable carries all of a client's connections, though Kafka itself knows nothing of it.
+//! that the test chose. So a test's cable carries all of a client's connections, though Kafka itself knows nothing of it. It can hold
+//! back what a group is told.
 
 use std::{
     collections::HashMap,
@@ -13,9 +14,11 @@ use tokio::{
         TcpListener, TcpStream,
         tcp::{OwnedReadHalf, OwnedWriteHalf},
     },
+    sync::watch,
     task::JoinHandle,
 };
 
+const OFFSET_COMMIT: i16 = 8;
 const METADATA: i16 = 3;
 const FIND_COORDINATOR: i16 = 10;
 
@@ -26,6 +29,8 @@ type Asked = Arc<Mutex<HashMap<i32, (i16, i16)>>>;
 pub(crate) struct Relay {
     address: SocketAddr,
     advertised: Arc<Mutex<Option<SocketAddr>>>,
+    /// Commits wait here, and what comes behind them on their connection.
+    holds: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -35,12 +40,13 @@ impl Relay {
         let address = listener.local_addr().expect("an address");
         let advertised: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
         let (kafka, told) = (kafka.to_owned(), Arc::clone(&advertised));
+        let (holds, held) = watch::channel(false);
         let task = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, kafka.clone(), told.lock().unwrap().unwrap_or(address)));
+                tokio::spawn(carry(client, kafka.clone(), told.lock().unwrap().unwrap_or(address), held.clone()));
             }
         });
-        Self { address, advertised, task }
+        Self { address, advertised, holds, task }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -51,6 +57,11 @@ impl Relay {
     pub(crate) fn advertise(&self, address: SocketAddr) {
         *self.advertised.lock().unwrap() = Some(address);
     }
+
+    /// Whether commits are held back from now on.
+    pub(crate) fn hold_commits(&self, hold: bool) {
+        self.holds.send_replace(hold);
+    }
 }
 
 impl Drop for Relay {
@@ -59,7 +70,7 @@ impl Drop for Relay {
     }
 }
 
-async fn carry(client: TcpStream, kafka: String, advertised: SocketAddr) {
+async fn carry(client: TcpStream, kafka: String, advertised: SocketAddr, held: watch::Receiver<bool>) {
     let Ok(kafka) = TcpStream::connect(kafka).await else { return };
     for stream in [&client, &kafka] {
         stream.set_nodelay(true).expect("a live socket");
@@ -69,7 +80,7 @@ async fn carry(client: TcpStream, kafka: String, advertised: SocketAddr) {
     let asked = Asked::default();
     // What is lost here is lost for both.
     tokio::select! {
-        _ = requests(from_client, to_kafka, Arc::clone(&asked)) => {}
+        _ = requests(from_client, to_kafka, Arc::clone(&asked), held) => {}
         _ = answers(from_kafka, to_client, asked, advertised) => {}
     }
 }
@@ -85,10 +96,18 @@ async fn send(to: &mut OwnedWriteHalf, frame: &[u8]) -> std::io::Result<()> {
     to.write_all(frame).await
 }
 
-async fn requests(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, asked: Asked) -> std::io::Result<()> {
+async fn requests(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    asked: Asked,
+    mut held: watch::Receiver<bool>,
+) -> std::io::Result<()> {
     loop {
         let frame = frame(&mut from).await?;
         let i16_at = |at: usize| i16::from_be_bytes([frame[at], frame[at + 1]]);
+        if i16_at(0) == OFFSET_COMMIT && held.wait_for(|held| !*held).await.is_err() {
+            return Ok(());
+        }
         if [METADATA, FIND_COORDINATOR].contains(&i16_at(0)) {
             let id = i32::from_be_bytes([frame[4], frame[5], frame[6], frame[7]]);
             asked.lock().unwrap().insert(id, (i16_at(0), i16_at(2)));

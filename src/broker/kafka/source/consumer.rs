@@ -15,7 +15,7 @@ use rdkafka::{
 };
 
 use super::{
-    Plan, commits,
+    Plan,
     events::Events,
     handover::{Handover, Order},
 };
@@ -67,10 +67,9 @@ pub(super) fn config(settings: &Settings, plan: &Plan, house: &House) -> Result<
     let mut config = client::config(settings, house)?;
     config
         .set("group.id", plan.group(house))
-        // It commits what we store with it, which is what settled, and nothing else.
-        .set("enable.auto.commit", if plan.commits() { "true" } else { "false" })
+        // What is committed, and when, is our own affair.
+        .set("enable.auto.commit", "false")
         .set("enable.auto.offset.store", "false")
-        .set("auto.commit.interval.ms", millis(commits::EVERY))
         // A position that is gone (retention took it, the topic was made anew) is an error, never a silent jump.
         .set("auto.offset.reset", "error")
         .set("isolation.level", "read_committed")

@@ -1,4 +1,5 @@
-//! The pipeline's side: offers batches, each on its partition's feed, and hears what settles.
+//! The pipeline's side: offers batches, each on its partition's feed, and hears what settles. What the group would give again after a
+//! crash stays within the window: what is in flight, and what is settled and not committed yet.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
 
@@ -9,25 +10,43 @@ use tokio::{sync::oneshot, time::sleep_until};
 use super::planted::prefix;
 use super::{
     Plan,
+    commits::Commits,
     handover::{Batch, Handover, Leaving, Order, Taken},
     offsets::Offsets,
     partition::Partition,
 };
 use crate::{
     broker::Ended,
-    intake::{FeedEnd, Intake, IntakeClosed, Offers, Receipts, Settled},
+    intake::{FeedEnd, Intake, IntakeClosed, Offers, Receipts, Seq, Settled},
 };
 
 /// One partition's feed.
 struct Feed {
     partition: Arc<Partition>,
     offsets: Offsets,
+    /// Settled behind a hole, as far as that was told.
+    beyond: Seq,
+    /// What the group has, as far as that is known.
+    told: Seq,
     /// `None` once nothing more is offered.
     offers: Option<Offers>,
     /// Until when what is in flight may settle, once the partition leaves.
     until: Option<Instant>,
     /// Dropped: the receipts are, too, and what is in flight is withdrawn.
-    _keep: oneshot::Sender<()>,
+    keep: Option<oneshot::Sender<()>>,
+}
+
+impl Feed {
+    /// Messages of it that count against the window. What settled behind a hole does not: a message that is parked for minutes must
+    /// not stop the others.
+    fn held(&self) -> Seq {
+        (self.offsets.count() - self.told).saturating_sub(self.beyond)
+    }
+
+    /// How many of them a commit would free.
+    fn untold(&self) -> Seq {
+        self.offsets.settled_to().messages - self.told
+    }
 }
 
 /// The receipts of a feed, while they are listened to.
@@ -51,7 +70,9 @@ enum Heard {
 pub(super) struct Desk<'a> {
     intake: &'a Intake,
     handover: &'a Handover,
+    commits: &'a Commits,
     plan: &'a Plan,
+    /// The partition of each is ours.
     feeds: HashMap<u64, Feed>,
     /// A batch that waits for room in the window.
     held: Option<Batch>,
@@ -62,8 +83,8 @@ pub(super) struct Desk<'a> {
 }
 
 impl<'a> Desk<'a> {
-    pub(super) fn new(intake: &'a Intake, handover: &'a Handover, plan: &'a Plan) -> Self {
-        Self { intake, handover, plan, feeds: HashMap::new(), held: None, due: None, reads: true }
+    pub(super) fn new(intake: &'a Intake, handover: &'a Handover, commits: &'a Commits, plan: &'a Plan) -> Self {
+        Self { intake, handover, commits, plan, feeds: HashMap::new(), held: None, due: None, reads: true }
     }
 
     /// Until the intake closes and all that was offered is settled or withdrawn, or a message is abandoned.
@@ -71,8 +92,8 @@ impl<'a> Desk<'a> {
         let closed = self.intake.closed();
         tokio::pin!(closed);
         let mut receipts = FuturesUnordered::new();
-        while self.reads || !self.feeds.is_empty() {
-            let (reads, holds) = (self.reads, self.held.is_some());
+        while self.reads || !receipts.is_empty() {
+            let (reads, holds, full) = (self.reads, self.held.is_some(), self.room() == 0);
             tokio::select! {
                 biased;
                 Some(heard) = receipts.next() => match heard {
@@ -84,6 +105,7 @@ impl<'a> Desk<'a> {
                     Heard::Abandoned => return Ended::Abandoned,
                     Heard::Withdrawn => {}
                 },
+                () = self.commits.news() => self.count(),
                 () = reaches(self.due), if self.due.is_some() => self.withdraw(Instant::now()),
                 () = &mut closed, if reads => self.close(),
                 taken = self.handover.next(), if reads && !holds => match taken {
@@ -91,7 +113,7 @@ impl<'a> Desk<'a> {
                     Taken::Batch(batch) => receipts.extend(self.take(batch).map(listen)),
                 },
                 leaving = self.handover.leaving(), if holds || !reads => self.leave(leaving),
-                room = has_room(self.held.as_ref(), &mut self.feeds), if holds => match room {
+                room = has_room(self.held.as_ref(), &mut self.feeds), if holds && !full => match room {
                     Ok(()) => self.offer().await,
                     // It closes next. What is in hand was never offered, and comes again.
                     Err(IntakeClosed) => self.held = None,
@@ -114,11 +136,11 @@ impl<'a> Desk<'a> {
             opened = Some(Listening { feed: id, receipts, withdrawn });
             let partition = Arc::clone(&batch.partition);
             let offsets = Offsets::new(partition.start);
-            Feed { partition, offsets, offers: Some(offers), until: None, _keep: keep }
+            Feed { partition, offsets, beyond: 0, told: 0, offers: Some(offers), until: None, keep: Some(keep) }
         });
         if batch.messages.is_empty() {
             feed.offsets.skipped(batch.position);
-            feed.partition.settle(feed.offsets.committable());
+            feed.partition.settle(feed.offsets.settled_to());
         } else {
             self.held = Some(batch);
         }
@@ -127,7 +149,12 @@ impl<'a> Desk<'a> {
 
     /// There is room for the batch in hand.
     async fn offer(&mut self) {
-        let Some(Batch { partition, messages, runs, position }) = self.held.take() else { return };
+        let (fits, Some(mut batch)) = (self.room(), self.held.take()) else { return };
+        if fits < batch.messages.len() {
+            let first = batch.split_off_first(fits);
+            self.held = Some(std::mem::replace(&mut batch, first));
+        }
+        let Batch { partition, messages, runs, position } = batch;
         let Some(Feed { offers: Some(offers), offsets, .. }) = self.feeds.get_mut(&partition.id) else { return };
         // There was room a moment ago, and nobody else takes of it: this waits for nothing.
         let Ok(room) = offers.room().await else { return };
@@ -147,12 +174,42 @@ impl<'a> Desk<'a> {
                 relay.settled(&feed.partition, settled);
             }
             feed.offsets.settled(settled.prefix);
-            feed.partition.settle(feed.offsets.committable());
+            feed.beyond = settled.beyond as Seq;
+            feed.partition.settle(feed.offsets.settled_to());
+        }
+        self.want();
+    }
+
+    /// Asks for a commit once a quarter of the window waits for it: the rest flows meanwhile.
+    fn want(&self) {
+        if self.plan.commits() && self.feeds.values().map(Feed::untold).sum::<Seq>() >= (self.window() / 4).max(1) {
+            self.commits.want();
         }
     }
 
+    /// The group has more, or partitions are gone.
+    fn count(&mut self) {
+        self.feeds.retain(|_, feed| !feed.partition.is_gone());
+        for feed in self.feeds.values_mut() {
+            feed.told = feed.partition.told().messages;
+        }
+        self.want();
+    }
+
+    /// How many messages may be offered before another is settled and committed.
+    fn room(&self) -> usize {
+        if !self.plan.commits() {
+            return usize::MAX;
+        }
+        self.window().saturating_sub(self.feeds.values().map(Feed::held).sum()) as usize
+    }
+
+    fn window(&self) -> Seq {
+        self.intake.window() as Seq
+    }
+
     fn drained(&mut self, feed: u64) {
-        if let Some(feed) = self.feeds.remove(&feed) {
+        if let Some(feed) = self.feeds.get(&feed) {
             feed.partition.release();
         }
     }
@@ -177,13 +234,10 @@ impl<'a> Desk<'a> {
 
     /// What is in flight of partitions whose time is over is withdrawn.
     fn withdraw(&mut self, now: Instant) {
-        self.feeds.retain(|_, feed| {
-            let over = feed.until.is_some_and(|until| until <= now);
-            if over {
-                feed.partition.release();
-            }
-            !over
-        });
+        for feed in self.feeds.values_mut().filter(|feed| feed.until.is_some_and(|until| until <= now)) {
+            (feed.until, feed.keep) = (None, None);
+            feed.partition.release();
+        }
         self.due = self.feeds.values().filter_map(|feed| feed.until).min();
     }
 

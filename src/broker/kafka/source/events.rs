@@ -1,4 +1,4 @@
-//! What a consumer is told while it is polled: rebalances, answers to commits, statistics. Noted here, acted upon by whoever polls:
+//! What a consumer is told while it is polled: rebalances, statistics. Noted here, acted upon by whoever polls:
 //! a callback runs inside the poll, and the poll must never wait for anything.
 
 use std::{
@@ -11,12 +11,11 @@ use std::{
 };
 
 use rdkafka::{
-    ClientContext, Offset, Statistics, TopicPartitionList,
+    ClientContext, Statistics, TopicPartitionList,
     client::OAuthToken,
     config::RDKafkaLogLevel,
     consumer::{BaseConsumer, Consumer, ConsumerContext},
-    error::{KafkaError, KafkaResult},
-    topic_partition_list::TopicPartitionListElem,
+    error::KafkaError,
     types::RDKafkaRespErr,
 };
 use tokio::sync::watch;
@@ -32,15 +31,6 @@ pub(super) enum Rebalance {
     Revoked(TopicPartitionList),
     /// These are somebody else's already: what we say of them counts no more.
     Lost(TopicPartitionList),
-}
-
-/// The answer to a commit. A list of librdkafka's own would keep its partitions alive, and closing waits until nobody does.
-#[derive(Debug)]
-pub(super) struct Committed {
-    /// Of the whole request.
-    pub(super) result: KafkaResult<()>,
-    /// What each partition was answered: the offset that the group has.
-    pub(super) offsets: Vec<(String, i32, KafkaResult<Offset>)>,
 }
 
 /// Where a partition ends, as of the last answer to a fetch.
@@ -64,7 +54,6 @@ pub(super) struct Events {
 struct Noted {
     /// The next one comes only after the last one was answered.
     rebalances: VecDeque<Rebalance>,
-    commits: VecDeque<Committed>,
     ends: Vec<End>,
 }
 
@@ -81,11 +70,6 @@ impl Events {
     /// The oldest change that nobody acted upon.
     pub(super) fn rebalance(&self) -> Option<Rebalance> {
         self.noted().rebalances.pop_front()
-    }
-
-    /// The oldest answer to a commit that nobody has looked at.
-    pub(super) fn committed(&self) -> Option<Committed> {
-        self.noted().commits.pop_front()
     }
 
     /// Where partitions end, if that was told since the last time.
@@ -144,14 +128,6 @@ impl ConsumerContext for Events {
         } else {
             self.noted().rebalances.push_back(rebalance);
         }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        let elements = offsets.elements();
-        let answer = |element: &TopicPartitionListElem<'_>| {
-            (element.topic().to_owned(), element.partition(), element.error().map(|()| element.offset()))
-        };
-        self.noted().commits.push_back(Committed { result, offsets: elements.iter().map(answer).collect() });
     }
 }
 

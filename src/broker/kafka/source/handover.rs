@@ -26,6 +26,26 @@ pub(super) struct Batch {
     pub(super) position: i64,
 }
 
+impl Batch {
+    /// Takes the first messages off, fewer than there are.
+    pub(super) fn split_off_first(&mut self, count: usize) -> Self {
+        let rest = self.messages.split_off(count);
+        let at = self.runs.partition_point(|&(index, _)| index <= count);
+        let mut runs: Vec<_> = self.runs.drain(at..).map(|(index, offset)| (index - count, offset)).collect();
+        // The run that goes on in the rest, if only by its first message.
+        let (index, offset) = self.runs[at - 1];
+        let position = offset + ((count - index) as u64).cast_signed();
+        runs.insert(0, (0, position));
+        self.runs.truncate(if index == count { at - 1 } else { at });
+        Self {
+            partition: Arc::clone(&self.partition),
+            messages: std::mem::replace(&mut self.messages, rest),
+            runs: std::mem::replace(&mut self.runs, runs),
+            position,
+        }
+    }
+}
+
 /// A partition that was taken from us.
 #[derive(Debug)]
 pub(super) struct Leaving {
@@ -167,4 +187,34 @@ impl Handover {
 pub(super) enum Taken {
     Batch(Batch),
     Leaving(Vec<Leaving>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::envelope::Bare;
+
+    #[test]
+    fn both_parts_of_a_batch_know_their_offsets() {
+        let partition = Partition::for_tests("orders");
+        let message = || RawMessage { body: "{}".into(), carrier: Arc::new(Bare) };
+        // Offsets 4, 5, 9, 10, and something behind them that was skipped.
+        let whole = |runs: &[(usize, i64)]| Batch {
+            partition: Arc::clone(&partition),
+            messages: (0..4).map(|_| message()).collect(),
+            runs: runs.to_vec(),
+            position: 12,
+        };
+        for (count, first, second) in [
+            (1, (vec![(0, 4)], 5), vec![(0, 5), (1, 9)]),
+            (2, (vec![(0, 4)], 9), vec![(0, 9)]),
+            (3, (vec![(0, 4), (2, 9)], 10), vec![(0, 10)]),
+        ] {
+            let mut rest = whole(&[(0, 4), (2, 9)]);
+            let head = rest.split_off_first(count);
+            assert_eq!((head.messages.len(), rest.messages.len()), (count, 4 - count));
+            assert_eq!((head.runs, head.position), first);
+            assert_eq!((rest.runs, rest.position), (second, 12));
+        }
+    }
 }

@@ -1,4 +1,5 @@
-//! Reading: a thread that polls, a few batches between, and the pipeline's side, which offers them and hears what settles.
+//! Reading: a thread that polls, a few batches between, and the pipeline's side, which offers them and hears what settles. Another
+//! thread commits that, and the pipeline's side reads on as far as it has.
 //!
 //! ```text
 //!   reader     the thread's loop          rebalance  what is assigned and taken     commits    what the group is told
@@ -6,7 +7,7 @@
 //!   handover   the batches between        desk       the pipeline's side            offsets    numbers of a feed to offsets
 //! ```
 //!
-//! The two sides share no lock for a message: one for a batch, and one number for each partition, up to which all is settled.
+//! The two sides share no lock for a message: one for a batch, and one for each partition's position, up to which all is settled.
 
 use std::{
     collections::HashMap,
@@ -50,6 +51,7 @@ mod rebalance;
 
 pub(in crate::broker::kafka) use partition::Partition;
 
+use commits::Commits;
 use desk::Desk;
 use events::Events;
 use handover::{Handover, Order};
@@ -151,9 +153,9 @@ impl Source for KafkaSource {
         let mut polling = self.polling;
         let batch_max = BATCH_MAX.min(intake.window()).max(1);
         polling.start(Start { batch_max, metrics: intake.metrics().clone() });
-        let handover = Arc::clone(&polling.handover);
+        let (handover, commits) = (Arc::clone(&polling.handover), Arc::clone(&polling.commits));
         let ended = {
-            let desk = Desk::new(&intake, &handover, &self.plan);
+            let desk = Desk::new(&intake, &handover, &commits, &self.plan);
             tokio::select! {
                 biased;
                 broken = polling.ended() => return Err(broken.err().unwrap_or_else(gone).into()),
@@ -169,22 +171,23 @@ impl Source for KafkaSource {
 /// The thread, as its owner holds it. Dropped: the consumer leaves, and nothing more is committed.
 struct Polling {
     handover: Arc<Handover>,
+    commits: Arc<Commits>,
     start: Option<mpsc::Sender<Start>>,
     ended: oneshot::Receiver<Result<(), Fault>>,
 }
 
 impl Polling {
     async fn open(config: ClientConfig, voice: Voice, plan: Arc<Plan>) -> Result<Self, Fault> {
-        let handover = Arc::new(Handover::new());
+        let (handover, commits) = (Arc::new(Handover::new()), Arc::new(Commits::default()));
         let (start, started) = mpsc::channel();
         let (opened, open) = oneshot::channel();
         let (end, ended) = oneshot::channel();
-        let polling = Self { handover: Arc::clone(&handover), start: Some(start), ended };
+        let polling = Self { handover: Arc::clone(&handover), commits: Arc::clone(&commits), start: Some(start), ended };
         let live = move || {
             // Nobody waits any more for an opening that is not answered.
             if let Some((consumer, start)) = connect(&config, voice, &plan, &handover, opened, &started) {
                 let group = config.get("group.id").unwrap_or_default();
-                live(Reader::new(consumer, group, plan, handover, start), end);
+                live(Reader::new(consumer, group, plan, handover, commits, start), end);
             }
         };
         let no_thread = |error: io::Error| Fault::new(Reason::Link, error.to_string());
@@ -249,7 +252,6 @@ fn connect(
 /// The thread's life: reads, leaves.
 fn live(mut reader: Reader, end: oneshot::Sender<Result<(), Fault>>) {
     match reader.run() {
-        // The last commit is part of the end.
         Ok(()) => drop(end.send(reader.close())),
         // Told at once: leaving a cluster that does not answer takes its time.
         Err(fault) => {

@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::partition::Position;
 use crate::intake::Seq;
 
 /// The offsets of one partition, in the order in which its messages were offered.
@@ -50,8 +51,18 @@ impl Offsets {
         }
     }
 
+    /// Messages offered so far.
+    pub(super) fn count(&self) -> Seq {
+        self.offered
+    }
+
+    /// What may be committed.
+    pub(super) fn settled_to(&self) -> Position {
+        Position { offset: self.committable(), messages: self.settled }
+    }
+
     /// The offset to commit: that of the first message without a verdict, or where reading stands when there is none.
-    pub(super) fn committable(&self) -> i64 {
+    fn committable(&self) -> i64 {
         match self.runs.front() {
             Some(&(begun, offset)) if self.settled < self.offered => offset + (self.settled - begun).cast_signed(),
             _ => self.position,

@@ -4,11 +4,22 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
 };
 
 use rdkafka::consumer::ConsumerGroupMetadata;
+
+use crate::intake::Seq;
+
+/// How far a partition has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    /// The offset to commit: all below is settled.
+    pub(super) offset: i64,
+    /// How many messages that were offered are below it.
+    pub(super) messages: Seq,
+}
 
 /// An assigned partition, from its assignment to its release. Assigned again, it is another one.
 #[derive(Debug)]
@@ -23,12 +34,16 @@ pub(in crate::broker::kafka) struct Partition {
     pub(in crate::broker::kafka) membership: Arc<Membership>,
     /// Where reading begins.
     pub(super) start: i64,
-    /// What may be committed: all below is settled.
-    settled: AtomicI64,
+    /// What may be committed.
+    settled: Mutex<Position>,
+    /// What the group has.
+    told: Mutex<Position>,
     /// Nothing more of it is offered.
     leaving: AtomicBool,
     /// Nothing of it is in flight any more.
     released: AtomicBool,
+    /// It is ours no longer.
+    gone: AtomicBool,
 }
 
 impl Partition {
@@ -36,18 +51,35 @@ impl Partition {
     pub(super) fn new(topic: Arc<str>, number: i32, start: i64, membership: Arc<Membership>) -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
-        let (leaving, released) = (AtomicBool::new(false), AtomicBool::new(false));
-        Self { id, topic, number, membership, start, settled: AtomicI64::new(start), leaving, released }
+        let begun = Position { offset: start, messages: 0 };
+        let (settled, told) = (Mutex::new(begun), Mutex::new(begun));
+        let (leaving, released, gone) = (AtomicBool::new(false), AtomicBool::new(false), AtomicBool::new(false));
+        Self { id, topic, number, membership, start, settled, told, leaving, released, gone }
     }
 
-    /// All below `offset` is settled.
-    pub(super) fn settle(&self, offset: i64) {
-        self.settled.store(offset, Ordering::Release);
+    /// All below is settled.
+    pub(super) fn settle(&self, position: Position) {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner) = position;
     }
 
-    /// The offset to commit.
-    pub(super) fn settled(&self) -> i64 {
-        self.settled.load(Ordering::Acquire)
+    /// Up to where all is settled.
+    pub(super) fn settled(&self) -> Position {
+        *self.settled.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The group has answered that it has this.
+    pub(super) fn tell(&self, position: Position) {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner) = position;
+    }
+
+    /// What the group has.
+    pub(super) fn told(&self) -> Position {
+        *self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when the group has all that settled.
+    pub(super) fn is_told(&self) -> bool {
+        self.told().offset >= self.settled().offset
     }
 
     /// It was taken from us: what is read of it and not offered yet is dropped.
@@ -68,6 +100,16 @@ impl Partition {
     /// True once nothing of it is in flight.
     pub(super) fn is_released(&self) -> bool {
         self.released.load(Ordering::Acquire)
+    }
+
+    /// It was given back, or lost: nothing is committed for it any more.
+    pub(super) fn go(&self) {
+        self.gone.store(true, Ordering::Release);
+    }
+
+    /// True once it is ours no longer.
+    pub(super) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire)
     }
 }
 

@@ -3,7 +3,9 @@
 
 use std::{
     collections::VecDeque,
+    io,
     sync::Arc,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -16,7 +18,7 @@ use rdkafka::{
 
 use super::{
     Plan,
-    commits::{Commits, Progress},
+    commits::{self, Commits},
     events::Events,
     gather::Gather,
     handover::{Batch, Handover, Order},
@@ -24,12 +26,12 @@ use super::{
     rebalance::Returning,
 };
 use crate::{
-    broker::kafka::fault::Fault,
+    broker::kafka::{client::ASK_TIME, fault::Fault},
     outcome::Reason,
     telemetry::{SourceMetrics, SourceState},
 };
 
-/// How long one poll waits for something to read: so late is an order, or a commit, heard of.
+/// How long one poll waits for something to read: so late is an order heard of.
 const POLL: Duration = Duration::from_millis(50);
 
 /// The same while partitions are given back.
@@ -51,7 +53,6 @@ pub(super) struct Start {
 #[derive(Debug)]
 pub(super) struct Assigned {
     pub(super) partition: Arc<Partition>,
-    pub(super) progress: Progress,
     /// The offset after the last record seen. librdkafka may give again what it gave before a pause.
     pub(super) next: i64,
     /// Where the partition ends, as far as is known.
@@ -61,13 +62,16 @@ pub(super) struct Assigned {
 impl Assigned {
     pub(super) fn new(partition: Partition) -> Self {
         let start = partition.start;
-        Self { partition: Arc::new(partition), progress: Progress::new(start), next: start, end: start }
+        Self { partition: Arc::new(partition), next: start, end: start }
     }
 }
 
 /// A consumer in its group, and all that is known of what is assigned to it.
 pub(super) struct Reader {
-    pub(super) consumer: BaseConsumer<Events>,
+    /// Shared with the thread that commits, which ends before it.
+    pub(super) consumer: Arc<BaseConsumer<Events>>,
+    committing: Option<JoinHandle<()>>,
+    pub(super) commits: Arc<Commits>,
     pub(super) plan: Arc<Plan>,
     pub(super) handover: Arc<Handover>,
     pub(super) membership: Arc<Membership>,
@@ -75,7 +79,6 @@ pub(super) struct Reader {
     pub(super) assigned: Vec<Assigned>,
     /// Being given back.
     pub(super) returning: Option<Returning>,
-    pub(super) commits: Commits,
     pub(super) paused: bool,
     start: Start,
     /// Read and not handed over: at most one poll's worth.
@@ -86,10 +89,18 @@ pub(super) struct Reader {
 
 impl Reader {
     /// A reader of the group of this name.
-    pub(super) fn new(consumer: BaseConsumer<Events>, group: &str, plan: Arc<Plan>, handover: Arc<Handover>, start: Start) -> Self {
+    pub(super) fn new(
+        consumer: BaseConsumer<Events>,
+        group: &str,
+        plan: Arc<Plan>,
+        handover: Arc<Handover>,
+        commits: Arc<Commits>,
+        start: Start,
+    ) -> Self {
         Self {
-            consumer,
-            commits: Commits::new(plan.window),
+            consumer: Arc::new(consumer),
+            committing: None,
+            commits,
             handover,
             membership: Arc::new(Membership::of(if plan.tail { "" } else { group })),
             plan,
@@ -104,6 +115,7 @@ impl Reader {
 
     /// Reads until another order comes, or the group or its cluster has enough of us.
     pub(super) fn run(&mut self) -> Result<(), Fault> {
+        self.begin_committing()?;
         self.subscribe()?;
         loop {
             match self.handover.order() {
@@ -112,16 +124,42 @@ impl Reader {
                     self.ready.clear();
                     self.pause();
                 }
-                // What settled is stored, and closing commits it.
-                Order::Finish => return self.tell(true),
+                Order::Finish => return self.finish(),
                 Order::Abandon => return Ok(()),
             }
+            self.commits.check()?;
             self.rebalance()?;
-            self.tell(false)?;
             self.read()?;
             self.hand_over();
             self.tell_lag();
         }
+    }
+
+    fn begin_committing(&mut self) -> Result<(), Fault> {
+        if self.plan.commits() {
+            let (consumer, commits) = (Arc::clone(&self.consumer), Arc::clone(&self.commits));
+            let committing = move || commits.run(|told| commits::commit(&consumer, told));
+            let no_thread = |error: io::Error| Fault::new(Reason::Link, error.to_string());
+            self.committing = Some(thread::Builder::new().name("kafka-commit".to_owned()).spawn(committing).map_err(no_thread)?);
+        }
+        Ok(())
+    }
+
+    /// All is settled: waits until the group has it.
+    fn finish(&mut self) -> Result<(), Fault> {
+        let until = Instant::now() + ASK_TIME;
+        self.commits.want();
+        while self.plan.commits() && !self.commits.are_complete() && self.handover.order() != Order::Abandon {
+            self.commits.check()?;
+            if Instant::now() >= until {
+                return Err(self.commits.incomplete());
+            }
+            // What the group wants of us is answered when we leave.
+            if let Some(Err(error)) = self.consumer.poll(POLL_SOON) {
+                heard(&error, &self.consumer, &self.plan)?;
+            }
+        }
+        Ok(())
     }
 
     /// Polls until nothing is here or a batch is full.
@@ -200,17 +238,10 @@ impl Reader {
         }
     }
 
-    /// Tells the group what settled, and hears what it has.
-    pub(super) fn tell(&mut self, now: bool) -> Result<(), Fault> {
-        while let Some(answer) = self.consumer.context().committed() {
-            self.commits.answered(answer)?;
-        }
-        if self.plan.commits() { self.commits.tell(&self.consumer, &mut self.assigned, now) } else { Ok(()) }
-    }
-
-    /// Leaves the cluster. Answers whether the group has all that settled.
+    /// Leaves the cluster.
     pub(super) fn close(self) -> Result<(), Fault> {
-        let Self { consumer, returning, mut commits, assigned, plan, .. } = self;
+        let Self { consumer, committing, commits, returning, assigned, plan, .. } = self;
+        commits.end();
         let events = Arc::clone(consumer.client().context());
         events.close();
         // librdkafka waits for these answers, also while it closes.
@@ -225,12 +256,16 @@ impl Reader {
                 relay.release(&assigned.partition);
             }
         }
-        // Serves the group until the last commit is answered.
-        drop(consumer);
-        while let Some(answer) = events.committed() {
-            commits.answered(answer)?;
+        if let Some(committing) = committing {
+            // The answer to a commit is certain, if late where the cluster is silent.
+            while !committing.is_finished() {
+                drop(consumer.poll(POLL_SOON));
+            }
+            committing.join().map_err(|_| Fault::new(Reason::Panic, "the thread that commits has panicked"))?;
         }
-        if plan.commits() { commits.are_complete(&assigned) } else { Ok(()) }
+        // The last one that holds it: serves the group until it has let us go.
+        drop(consumer);
+        Ok(())
     }
 
     /// How much is not settled, as far as the last fetches told.
@@ -248,7 +283,7 @@ impl Reader {
     }
 
     fn lag(&self) {
-        let behind = |assigned: &Assigned| (assigned.end - assigned.partition.settled()).max(0).cast_unsigned();
+        let behind = |assigned: &Assigned| (assigned.end - assigned.partition.settled().offset).max(0).cast_unsigned();
         self.start.metrics.lag(self.assigned.iter().map(behind).sum());
     }
 

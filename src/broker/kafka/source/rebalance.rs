@@ -22,7 +22,7 @@ use crate::broker::kafka::{fault::Fault, origin::Beginning};
 /// What is in flight of a partition that is taken from us may settle for so long; what has not, comes again at its next reader.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// And then has so long to be withdrawn.
+/// And then has so long to be withdrawn, and what settled to be committed.
 const WITHDRAWN: Duration = Duration::from_secs(1);
 
 /// Partitions on their way back to the group.
@@ -103,11 +103,13 @@ impl Reader {
     }
 
     fn take_in(&mut self, list: &TopicPartitionList) {
+        let before = self.assigned.len();
         for element in list.elements() {
             let Offset::Offset(start) = element.offset() else { continue };
             let partition = Partition::new(element.topic().into(), element.partition(), start, Arc::clone(&self.membership));
             self.assigned.push(Assigned::new(partition));
         }
+        self.commits.watch(self.assigned[before..].iter().map(|one| &one.partition));
         self.assigned.sort_by(|one, other| {
             (&*one.partition.topic, one.partition.number).cmp(&(&*other.partition.topic, other.partition.number))
         });
@@ -163,15 +165,20 @@ impl Reader {
         partitions
     }
 
-    /// Once nothing of them is in flight, or the time is over: stores what settled, and gives them back. librdkafka commits it, and
-    /// tells the group that they are free when that is answered.
+    /// Once nothing of them is in flight and the group has all that settled, or the time is over: gives them back. librdkafka tells the
+    /// group that they are free when the last commit is answered, so that none comes after another reader's.
     fn give_back(&mut self) -> Result<(), Fault> {
+        let (commits, waits) = (&self.commits, self.plan.commits());
         let over = |returning: &mut Returning| {
+            let released = returning.partitions.iter().all(|partition| partition.is_released());
+            let told = !waits || returning.partitions.iter().all(|partition| partition.is_told());
+            if released && !told {
+                commits.want();
+            }
             // The pipeline's side withdraws at the same time: it gets a moment for it.
-            Instant::now() >= returning.until + WITHDRAWN || returning.partitions.iter().all(|partition| partition.is_released())
+            released && told || Instant::now() >= returning.until + WITHDRAWN
         };
         let Some(returning) = self.returning.take_if(over) else { return Ok(()) };
-        self.tell(true)?;
         self.let_go(&returning.list)?;
         self.membership.renew(self.consumer.group_metadata());
         self.tell_state();
@@ -186,14 +193,15 @@ impl Reader {
     }
 
     fn let_go(&mut self, list: &TopicPartitionList) -> Result<(), Fault> {
-        let gone = list.to_topic_map();
-        let goes = |one: &Assigned| gone.contains_key(&(one.partition.topic.to_string(), one.partition.number));
+        let going = list.to_topic_map();
+        let goes = |one: &mut Assigned| going.contains_key(&(one.partition.topic.to_string(), one.partition.number));
+        let gone: Vec<_> = self.assigned.extract_if(.., goes).map(|one| one.partition).collect();
         if let Some(relay) = &self.plan.relay {
-            for one in self.assigned.iter().filter(|one| goes(one)) {
-                relay.release(&one.partition);
+            for partition in &gone {
+                relay.release(partition);
             }
         }
-        self.assigned.retain(|one| !goes(one));
+        self.commits.forget(&gone);
         self.consumer.incremental_unassign(list).map_err(|error| Fault::of(&error).while_doing("giving partitions back"))
     }
 }
