@@ -216,3 +216,28 @@ async fn what_does_not_settle_in_time_is_withdrawn_and_comes_to_the_next_reader(
     scene.is_read_up(Duration::from_secs(5)).await;
     drop(first);
 }
+
+#[tokio::test]
+async fn a_partition_that_left_while_there_was_no_room_is_read_when_it_comes_back() {
+    let mut scene = Scene::with(2).await;
+    for partition in 0..2 {
+        put(&scene.topic, partition, &numbered(500)).await;
+    }
+    let (origin, mut held) = (scene.origin("session_timeout: 6s"), Vec::new());
+    let mut first = Running::open_in(&house("first"), &*origin, 50, 1 << 20).await;
+    held.extend(first.collect(50).await);
+    // Without room for longer than the source waits before it pauses its partitions, and until one of them was taken from it.
+    sleep(Duration::from_secs(1)).await;
+    let mut second = Running::open_in(&house("second"), &*origin, 50, 1 << 20).await;
+    let theirs = second.next().await;
+    drop(theirs);
+    second.closer.close();
+    tokio::spawn(async move {
+        held.iter().for_each(accept);
+        while let Some(batch) = first.arrivals.recv().await {
+            accept(&batch);
+        }
+    });
+    // The first one reads both once the group no longer waits for the second.
+    scene.is_read_up(Duration::from_secs(25)).await;
+}

@@ -202,6 +202,8 @@ impl Reader {
             }
         }
         self.commits.forget(&gone);
+        // librdkafka keeps a partition paused over its next assignment, where nobody would resume it.
+        self.consumer.resume(list).map_err(|error| Fault::of(&error).while_doing("giving partitions back"))?;
         self.consumer.incremental_unassign(list).map_err(|error| Fault::of(&error).while_doing("giving partitions back"))
     }
 }
