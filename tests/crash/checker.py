@@ -110,16 +110,18 @@ def check_loss(run, places, verdict):
 
 
 def check_duplicates(run, places, verdict):
-    """C3: each event repeats at most as many as it may; where fences part the lives of the bridge, life by life."""
-    seen, repeated = set(), Counter()
+    """C3: each event repeats at most as many as it may; where fences part the lives of the bridge, event by event.
+
+    A repeat is of the event that ended the life of the copy before it: of what one life left open, the next may have sent nothing."""
+    lives, repeated = {}, Counter()
     fence = 0
     for place in places:
         if isinstance(place, int):
             fence = place
-        elif place in seen:
-            repeated[fence] += 1
-        else:
-            seen.add(place)
+            continue
+        if place in lives:
+            repeated[min(lives[place] + 1, fence)] += 1
+        lives[place] = fence
     total = sum(repeated.values())
     allowed = sum(event["duplicates_max"] for event in run.events)
     if total > allowed:
@@ -129,9 +131,9 @@ def check_duplicates(run, places, verdict):
         for fence, count in sorted(repeated.items()):
             if count > by_fence.get(fence, 0):
                 verdict.violations["repeated"].append(
-                    f"{count} repeats after event {fence}, at most {by_fence.get(fence, 0)} allowed"
+                    f"{count} repeats by event {fence}, at most {by_fence.get(fence, 0)} allowed"
                 )
-    verdict.figures["repeated"] = f"{total} (allowed {allowed}, most after one event {max(repeated.values(), default=0)})"
+    verdict.figures["repeated"] = f"{total} (allowed {allowed}, most by one event {max(repeated.values(), default=0)})"
 
 
 def check_order(run, places, verdict):

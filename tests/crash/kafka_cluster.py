@@ -7,6 +7,7 @@ from collections import defaultdict
 from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import NewTopic
 from kafka.errors import KafkaError, UnknownTopicOrPartitionError
+from kafka.partitioner.default import murmur2
 
 from . import record
 
@@ -80,10 +81,14 @@ class Cluster:
 
         return self.ask(question)
 
-    def lag(self, group, topic):
-        """Records between what the group has committed and the ends."""
+    def lag(self, group, topic, key=None):
+        """Records between what the group has committed and the ends, of all partitions or of the one that takes a key."""
         committed = self.ask(lambda: self.client(KafkaAdminClient).list_group_offsets(group))[group]
-        return sum(end - max(committed[one].offset, 0) if one in committed else end for one, end in self.ends(topic).items())
+        behind = {one: end - max(committed[one].offset, 0) if one in committed else end for one, end in self.ends(topic).items()}
+        if key is None:
+            return sum(behind.values())
+        # As the producer's client has it, and Java's: murmur2, without its sign.
+        return behind[TopicPartition(topic, (murmur2(key.encode()) & 0x7FFFFFFF) % len(behind))]
 
     def put(self, topic, body):
         """One copy into each partition, confirmed."""

@@ -105,7 +105,8 @@ def visit(trial, name):
 
 
 def parked_killed(name, directory, seed, count, environment=None):
-    """SIGKILL while one key waits for its binding and all others pass it by, so that what is settled has a hole."""
+    """SIGKILL while one key waits for its binding and all others pass it by, so that what is settled has a hole. All that settles behind
+    it in its partition comes again; of the others, a window."""
     keys = [f"k{number:02}" for number in range(16)]
     destination, held = KeyedExchange(RabbitMQ.shared(), f"crash.{name}.out", keys), keys[3]
     more = {"events_planned": count, "confirmed_min": count * 100, "repeats_wanted": environment is None}
@@ -120,7 +121,8 @@ def parked_killed(name, directory, seed, count, environment=None):
             trial.bridge.kill()
             in_flight = trial.source.mourn(trial)
             destination.bind(held)
-            trial.event("kill", trial.source.repeats_max, fenced=True, in_flight=in_flight)
+            behind = trial.source.waiting_beside(held)
+            trial.event("kill", trial.source.repeats_max + behind, fenced=True, in_flight=in_flight)
         trial.bridge.start()
         trial.bridge.wait_ready()
         return trial.finish()

@@ -104,6 +104,15 @@ def test_repeats_are_charged_to_the_event_before_them():
     assert kinds(logs(observed, [kill(1), kill(2)], places(1, 12))) == {"repeated"}
 
 
+def test_repeats_are_charged_to_the_event_that_ended_the_life_of_the_copy_before():
+    # The second life sent nothing of what the first left open, and left as much open itself.
+    observed = [*places(1, 4), 1, *places(1, 4, key="l"), 2, *places(2, 9), *places(2, 9, key="l")]
+    confirmed = [*places(1, 9), *places(1, 9, key="l")]
+    assert kinds(logs(observed, [kill(1), kill(2)], confirmed)) == set()
+    assert kinds(logs(observed, [kill(1), kill(2, duplicates_max=2)], confirmed)) == {"repeated"}
+    assert kinds(logs(observed, [kill(1, duplicates_max=2), kill(2, duplicates_max=9)], confirmed)) == {"repeated"}
+
+
 def test_a_repeat_before_any_event_is_red():
     observed = [*places(1, 3), *places(3, 5), 1, *places(6, 9)]
     assert "repeated" in kinds(logs(observed, [kill(1)], places(1, 9)))
