@@ -137,10 +137,20 @@ impl Ledger {
         self.rows().open.is_empty()
     }
 
+    /// Messages that have no outcome yet, and one for each batch that is being handed over.
+    pub(super) fn missing(&self) -> usize {
+        self.rows().open.iter().map(|row| row.missing).sum()
+    }
+
     /// True where a single message has no outcome yet: the one that is reported now travelled alone, or with those reported before it.
     pub(super) fn is_last(&self) -> bool {
+        self.missing() == 1
+    }
+
+    /// True where one message is awaited, and none beside it was.
+    pub(super) fn has_one_message(&self) -> bool {
         let rows = self.rows();
-        rows.open.iter().map(|row| row.missing).sum::<usize>() == 1
+        rows.open.len() == 1 && rows.open.iter().all(|row| row.outcomes.len() == 1)
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
 };
 use crate::written::{Node, Problems};
 
+mod apart;
 mod batch_size;
 mod carrier;
 mod client;
@@ -38,6 +39,7 @@ mod record;
 mod relay;
 mod remarks;
 mod schema;
+mod search;
 mod security;
 mod settings;
 mod source;

@@ -32,11 +32,12 @@ use tokio::time::{sleep, timeout};
 
 use super::{
     Kafka,
+    apart::Apart,
     client::{self, ASK_TIME},
     fault::{Fault, of_code},
     ledger::{Ledger, Slot},
     record,
-    topics::{self, Suspects},
+    topics::{self, Suspects, partition},
     voice::Voice,
 };
 use crate::{
@@ -108,6 +109,7 @@ struct Shared {
     voice: Voice,
     ledger: Ledger,
     suspects: Suspects,
+    apart: Apart,
     /// `batch.size` of this producer.
     batch_size: usize,
     broker: Arc<Kafka>,
@@ -129,6 +131,7 @@ impl Link {
             voice: Voice::of(&broker.settings, house).await?,
             ledger: Ledger::default(),
             suspects: Suspects::default(),
+            apart: Apart::default(),
             batch_size,
             broker: Arc::clone(broker),
             producer: OnceLock::new(),
@@ -247,10 +250,18 @@ impl Drop for Link {
 impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
         let refused = self.look_up(batch).await?;
+        let limit = self.post.apart.limit(&self.post.ledger).await?;
         let (number, answered) = self.post.ledger.open(batch.len())?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let mut value = Vec::new();
         for (place, outgoing) in batch.iter().enumerate() {
+            if let Some(limit) = limit
+                && !self.post.apart.lets_go(&self.post.ledger, limit, place, batch.len()).await?
+            {
+                // They go again, in their place.
+                (place..batch.len()).for_each(|place| self.post.ledger.note(Slot::new(number, place), Outcome::Unsent));
+                break;
+            }
             let slot = Slot::new(number, place);
             match refused.iter().find(|(topic, _)| *topic == outgoing.address) {
                 Some((_, refusal)) => self.post.ledger.note(slot, Outcome::Refused(refusal.clone())),
@@ -312,8 +323,12 @@ impl Shared {
             let smaller = self.broker.batches.shrink(self.batch_size);
             return Err(LinkDown::new(Reason::Link, format_args!("{error}: batches of at most {smaller} bytes from now on")));
         }
-        if code.map(of_code) == Some(Reason::Throttled) && self.broker.scarce.add(&place(message)) {
+        if code.map(of_code) == Some(Reason::Throttled) && self.broker.scarce.add(&partition(message)) {
             return Err(LinkDown::new(Reason::Throttled, error));
+        }
+        if matches!(code.map(of_code), Some(Reason::Final | Reason::Refused)) && !self.apart.convicts(self.ledger.has_one_message())
+        {
+            return Ok(Outcome::Unsent);
         }
         self.judge(code, error, message.topic())
     }
@@ -321,7 +336,7 @@ impl Shared {
     /// A message that is written: where too few replicas were, there are enough.
     fn written(&self, message: &BorrowedMessage<'_>) -> Outcome {
         if self.broker.scarce.any() {
-            self.broker.scarce.clear(&place(message));
+            self.broker.scarce.clear(&partition(message));
         }
         DELIVERED
     }
@@ -340,11 +355,6 @@ impl Shared {
             producer.purge(PurgeConfig::default().queue().inflight().non_blocking());
         }
     }
-}
-
-/// A partition, whose replicas are its own.
-fn place(message: &BorrowedMessage<'_>) -> String {
-    format!("{}[{}]", message.topic(), message.partition())
 }
 
 impl ProducerContext for Post {

@@ -12,13 +12,18 @@ use std::{
     },
 };
 
-use rdkafka::{error::RDKafkaErrorCode as Code, metadata::Metadata};
+use rdkafka::{Message as _, error::RDKafkaErrorCode as Code, message::BorrowedMessage, metadata::Metadata};
 
 use super::fault::of_code;
 use crate::outcome::{Reason, Refusal};
 
 /// Topics remembered; a template may make any number of names.
 const SUSPECTS_MAX: usize = 4_096;
+
+/// A partition among suspects: its replicas are its own.
+pub(super) fn partition(message: &BorrowedMessage<'_>) -> String {
+    format!("{}[{}]", message.topic(), message.partition())
+}
 
 /// Topics of one link, or partitions of one cluster, that failed.
 #[derive(Debug, Default)]

@@ -69,6 +69,11 @@ impl Failure {
         matches!(self.reason, Reason::TooLarge | Reason::Final | Reason::Refused | Reason::Unroutable | Reason::Forbidden)
     }
 
+    /// True where the record is blamed, and may only have travelled with the one at fault.
+    pub(super) fn may_be_anothers(&self) -> bool {
+        matches!(self.reason, Reason::Final | Reason::Refused)
+    }
+
     /// True where the topic cannot be had at all.
     pub(super) fn is_the_topics(&self) -> bool {
         matches!(self.reason, Reason::Unroutable | Reason::Forbidden)

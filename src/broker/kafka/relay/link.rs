@@ -35,7 +35,9 @@ use crate::{
             client,
             fault::Fault,
             ledger::{Ledger, Slot},
-            letter, publisher, record, target,
+            letter, publisher, record,
+            search::Search,
+            target,
             voice::Voice,
         },
     },
@@ -98,6 +100,7 @@ impl Link {
             open: false,
             again: false,
             aborts: 0,
+            search: Search::default(),
             kafka: Arc::clone(kafka),
             batch_size,
         };

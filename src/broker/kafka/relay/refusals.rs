@@ -44,12 +44,18 @@ impl Transactions {
             return Err(why);
         }
         tracing::debug!(target: "rialto::kafka", error = %why, "a transaction is aborted and sent again");
+        self.line_up()?;
+        // The thread looks at once, and the group may need a moment to agree.
+        std::thread::sleep(Duration::from_millis(50));
+        Ok(())
+    }
+
+    /// Aborts, and lines up what was sent before what waits.
+    fn line_up(&mut self) -> Result<(), LinkDown> {
         self.abort()?;
         let later = std::mem::take(&mut self.waiting);
         self.waiting = std::mem::take(&mut self.sent);
         self.waiting.extend(later);
-        // The thread looks at once, and the group may need a moment to agree.
-        std::thread::sleep(Duration::from_millis(50));
         Ok(())
     }
 
@@ -64,6 +70,10 @@ impl Transactions {
             return self.send_again(LinkDown::new(Reason::Link, words));
         }
         self.ends_the_link(&refusals)?;
+        if refusals.values().filter(|failure| failure.may_be_anothers()).count() > 1 {
+            self.search.narrow(self.sent.len());
+            return self.line_up();
+        }
         self.abort()?;
         let again = std::mem::take(&mut self.sent).into_iter().chain(std::mem::take(&mut self.waiting));
         let mut blocked: Vec<(Assigned, Slot)> = Vec::new();

@@ -21,7 +21,7 @@ use super::{
     relay::{Assigned, Relay},
 };
 use crate::{
-    broker::kafka::{Kafka, fault::Fault, ledger::Ledger},
+    broker::kafka::{Kafka, fault::Fault, ledger::Ledger, search::Search},
     outcome::{LinkDown, Outcome, Proof, Reason, Refusal},
 };
 
@@ -59,6 +59,8 @@ pub(super) struct Transactions {
     pub(super) again: bool,
     /// Aborted in a row.
     pub(super) aborts: u32,
+    /// For the record for which others were refused.
+    pub(super) search: Search,
     /// `batch.size`, and where the next producer's comes from.
     pub(super) kafka: Arc<Kafka>,
     pub(super) batch_size: usize,
@@ -146,6 +148,14 @@ impl Transactions {
         while let Some(copy) = waiting.next() {
             let mut positions = relay.positions();
             match positions.turn(&copy.source, copy.offset) {
+                Turn::Now if self.search.limit().is_some_and(|limit| self.sent.len() >= limit) => {
+                    drop(positions);
+                    left.push(copy);
+                    left.extend(waiting);
+                    self.waiting = left;
+                    self.again = true;
+                    return Ok(false);
+                }
                 Turn::Now => {
                     positions.sent(&copy.source, copy.offset);
                     drop(positions);
@@ -222,6 +232,9 @@ impl Transactions {
         self.aborts = 0;
         self.relay.positions().committed(&offsets);
         self.relay.transaction_ended();
+        if !self.sent.is_empty() {
+            self.search.widen();
+        }
         for copy in self.sent.drain(..) {
             self.answers.note(copy.slot, Outcome::Delivered(Proof::Confirmed));
         }
