@@ -2,6 +2,8 @@
 
 import time
 
+from .kafka_cluster import PARTITIONS
+
 WINDOW = 200  # messages taken and not yet settled
 UNKNOWN_TAG = "unknown delivery tag"  # what RabbitMQ logs of an acknowledgement it does not understand
 
@@ -53,10 +55,10 @@ class QueueSource:
 class TopicSource:
     """A Kafka topic of three partitions, read by a group of its own, beside the topic of its dead letters."""
 
-    # What is in flight and what is settled and not committed are within one window, over all partitions: the bridge offers nothing beyond
-    # it. Only what settles behind a message that waits is not counted (docs/guarantees.md), and in these runs none waits; the scenario
-    # that has one counts for itself.
-    repeats_max = WINDOW
+    # What is in flight and what is settled and not committed of a partition are within one window: the bridge offers nothing beyond it.
+    # Only what settles behind a message that waits is not counted (docs/guarantees.md), and in these runs none waits; the scenario that
+    # has one counts for itself.
+    repeats_max = PARTITIONS * WINDOW
 
     def __init__(self, cluster, name):
         self.cluster = cluster

@@ -45,7 +45,7 @@ fn of_source(plan: &Plan) -> Vec<Remark> {
     if plan.relay.is_none() {
         all.push(Remark::new(
             "when the process is killed",
-            "so does what settled behind a message that had not: it does not count against the window.",
+            "that is of each partition, and what settled behind a message that had not comes again, too.",
         ));
     }
     all

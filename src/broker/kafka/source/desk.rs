@@ -1,5 +1,5 @@
 //! The pipeline's side: offers batches, each on its partition's feed, and hears what settles. What the group would give again after a
-//! crash stays within the window: what is in flight, and what is settled and not committed yet.
+//! crash stays within the window for each partition: what is in flight, and what is settled and not committed yet.
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Instant};
 
@@ -180,9 +180,10 @@ impl<'a> Desk<'a> {
         self.want();
     }
 
-    /// Asks for a commit once a quarter of the window waits for it: the rest flows meanwhile.
+    /// Asks for a commit once half of a partition's window waits for it: the rest flows meanwhile.
     fn want(&self) {
-        if self.plan.commits() && self.feeds.values().map(Feed::untold).sum::<Seq>() >= (self.window() / 4).max(1) {
+        let enough = (self.window() / 2).max(1);
+        if self.plan.commits() && self.feeds.values().any(|feed| feed.untold() >= enough) {
             self.commits.want();
         }
     }
@@ -196,12 +197,13 @@ impl<'a> Desk<'a> {
         self.want();
     }
 
-    /// How many messages may be offered before another is settled and committed.
+    /// How many messages of the partition in hand may be offered before another of it is settled and committed.
     fn room(&self) -> usize {
-        if !self.plan.commits() {
-            return usize::MAX;
+        let feed = self.held.as_ref().and_then(|batch| self.feeds.get(&batch.partition.id));
+        match feed {
+            Some(feed) if self.plan.commits() => self.window().saturating_sub(feed.held()) as usize,
+            _ => usize::MAX,
         }
-        self.window().saturating_sub(self.feeds.values().map(Feed::held).sum()) as usize
     }
 
     fn window(&self) -> Seq {
