@@ -18,12 +18,13 @@ pub struct LinkKey {
 pub struct Target {
     /// The link that carries it.
     pub link: LinkKey,
-    /// The address template as written (or as the long form spells it), rendered per message into [`Outgoing::address`].
+    /// The address template as written (or as the long form spells it), rendered per message into
+    /// [`Outgoing::address`](super::Outgoing::address).
     pub address: TemplateText,
     /// What an address may hold.
     pub rule: AddressRule,
-    /// Further templates of the kind (`expiration`, `stream` beside `channel`), rendered per message into [`Outgoing::fields`]
-    /// in this order.
+    /// Further templates of the kind (`expiration`, `stream` beside `channel`), rendered per message into
+    /// [`Outgoing::fields`](super::Outgoing::fields) in this order.
     pub fields: Vec<Field>,
     /// The kind's own settings of this destination (durability, `maxlen`), for its publisher to downcast.
     pub options: Arc<dyn Any + Send + Sync>,
