@@ -109,6 +109,8 @@ async fn sentinels_name_the_master_and_the_next_one() {
     let mut pipeline = Pipeline::open(&*source, &house(), 10).await;
     pipeline.next().await.accept();
     assert_eq!(master.run::<u64>(&["XLEN", "s"]), 1);
+    // Replication runs behind the master's answers.
+    until(|| replica.run::<u64>(&["XLEN", "s"]) == 1).await;
 
     master.kill();
     pipeline.ended().await.expect_err("the master is gone");
