@@ -1,6 +1,7 @@
 //! What the group is told, on a thread of its own: one commit at a time, always of the newest positions, each with its answer. The
 //! pipeline's side counts what the group does not have against the window, and asks for a commit as soon as a part of that has
-//! settled; else one is made from time to time. So a crash repeats a window of each partition, and the thread that polls never waits for the group.
+//! settled; else one is made from time to time. So a crash repeats a window of each partition, and the thread that polls never waits for
+//! the group.
 
 use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},

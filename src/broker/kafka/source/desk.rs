@@ -28,6 +28,8 @@ struct Feed {
     beyond: Seq,
     /// What the group has, as far as that is known.
     told: Seq,
+    /// What a commit was asked for, of which the answer may be on its way.
+    asked: Seq,
     /// `None` once nothing more is offered.
     offers: Option<Offers>,
     /// Until when what is in flight may settle, once the partition leaves.
@@ -43,9 +45,9 @@ impl Feed {
         (self.offsets.count() - self.told).saturating_sub(self.beyond)
     }
 
-    /// How many of them a commit would free.
-    fn untold(&self) -> Seq {
-        self.offsets.settled_to().messages - self.told
+    /// How many of them wait for a commit that nobody has asked for.
+    fn unasked(&self) -> Seq {
+        self.offsets.settled_to().messages - self.asked
     }
 }
 
@@ -136,7 +138,7 @@ impl<'a> Desk<'a> {
             opened = Some(Listening { feed: id, receipts, withdrawn });
             let partition = Arc::clone(&batch.partition);
             let offsets = Offsets::new(partition.start);
-            Feed { partition, offsets, beyond: 0, told: 0, offers: Some(offers), until: None, keep: Some(keep) }
+            Feed { partition, offsets, beyond: 0, told: 0, asked: 0, offers: Some(offers), until: None, keep: Some(keep) }
         });
         if batch.messages.is_empty() {
             feed.offsets.skipped(batch.position);
@@ -180,12 +182,16 @@ impl<'a> Desk<'a> {
         self.want();
     }
 
-    /// Asks for a commit once half of a partition's window waits for it: the rest flows meanwhile.
-    fn want(&self) {
+    /// Asks for a commit once half of a partition's window waits for it: the rest flows meanwhile. A commit has all partitions.
+    fn want(&mut self) {
         let enough = (self.window() / 2).max(1);
-        if self.plan.commits() && self.feeds.values().any(|feed| feed.untold() >= enough) {
-            self.commits.want();
+        if !self.plan.commits() || self.feeds.values().all(|feed| feed.unasked() < enough) {
+            return;
         }
+        for feed in self.feeds.values_mut() {
+            feed.asked = feed.offsets.settled_to().messages;
+        }
+        self.commits.want();
     }
 
     /// The group has more, or partitions are gone.
@@ -194,7 +200,6 @@ impl<'a> Desk<'a> {
         for feed in self.feeds.values_mut() {
             feed.told = feed.partition.told().messages;
         }
-        self.want();
     }
 
     /// How many messages of the partition in hand may be offered before another of it is settled and committed.
