@@ -33,6 +33,19 @@ struct Inner {
     /// Refused since the last batch began: not alone, and alone.
     doubtful: usize,
     convicted: usize,
+    /// No part of this size has gone yet.
+    fresh: bool,
+}
+
+/// What may be sent of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    /// All of it, as it comes.
+    Free,
+    /// So many together.
+    Parts(usize),
+    /// None of it: messages before it go again, and whoever sends has not read so yet.
+    Nothing,
 }
 
 impl Apart {
@@ -56,30 +69,36 @@ impl Apart {
         convicts
     }
 
-    /// A batch begins: how many of its messages may go together. `None` where nobody is looked for; else nothing else is on its way,
-    /// which would be blamed for what is sent now.
-    pub(super) async fn limit(&self, ledger: &Ledger) -> Result<Option<usize>, LinkDown> {
+    /// A batch begins. While somebody is looked for nothing else is on its way, which would be blamed for what is sent now.
+    pub(super) async fn pace(&self, ledger: &Ledger) -> Result<Pace, LinkDown> {
         if !self.busy.load(Ordering::Relaxed) {
-            return Ok(None);
+            return Ok(Pace::Free);
         }
         answered(ledger, 0).await?;
         let mut inner = self.inner();
-        match (std::mem::take(&mut inner.doubtful), std::mem::take(&mut inner.convicted)) {
-            (0, 0) => inner.search.widen(),
-            (0, _) => {}
-            (doubtful, _) => inner.search.narrow(doubtful),
+        let (doubtful, convicted) = (std::mem::take(&mut inner.doubtful), std::mem::take(&mut inner.convicted));
+        if doubtful > 0 {
+            inner.search.narrow(doubtful);
+            inner.fresh = true;
+            return Ok(Pace::Nothing);
+        }
+        if !std::mem::take(&mut inner.fresh) && convicted == 0 {
+            inner.search.widen();
         }
         let limit = inner.search.limit();
         self.busy.store(limit.is_some(), Ordering::Relaxed);
-        Ok(limit)
+        Ok(limit.map_or(Pace::Free, Pace::Parts))
     }
 
     /// Before each message of a batch of `messages`: waits where it begins a part. False where it and all behind it must not go now: one
     /// before it was refused, or there were enough parts.
-    pub(super) async fn lets_go(&self, ledger: &Ledger, limit: usize, place: usize, messages: usize) -> Result<bool, LinkDown> {
-        if !place.is_multiple_of(limit) {
-            return Ok(true);
-        }
+    pub(super) async fn lets_go(&self, ledger: &Ledger, pace: Pace, place: usize, messages: usize) -> Result<bool, LinkDown> {
+        let limit = match pace {
+            Pace::Free => return Ok(true),
+            Pace::Nothing => return Ok(false),
+            Pace::Parts(limit) if !place.is_multiple_of(limit) => return Ok(true),
+            Pace::Parts(limit) => limit,
+        };
         // What has no answer then: the messages from here on, and the batch itself.
         answered(ledger, messages - place + 1).await?;
         Ok(place / limit < PARTS_MAX && self.inner().doubtful == 0)

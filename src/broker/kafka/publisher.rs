@@ -250,14 +250,12 @@ impl Drop for Link {
 impl Publisher for Link {
     async fn send(&mut self, batch: &[Outgoing<'_>]) -> Result<Confirms, LinkDown> {
         let refused = self.look_up(batch).await?;
-        let limit = self.post.apart.limit(&self.post.ledger).await?;
+        let pace = self.post.apart.pace(&self.post.ledger).await?;
         let (number, answered) = self.post.ledger.open(batch.len())?;
         let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64);
         let mut value = Vec::new();
         for (place, outgoing) in batch.iter().enumerate() {
-            if let Some(limit) = limit
-                && !self.post.apart.lets_go(&self.post.ledger, limit, place, batch.len()).await?
-            {
+            if !self.post.apart.lets_go(&self.post.ledger, pace, place, batch.len()).await? {
                 // They go again, in their place.
                 (place..batch.len()).for_each(|place| self.post.ledger.note(Slot::new(number, place), Outcome::Unsent));
                 break;
