@@ -127,6 +127,13 @@ impl Running {
         batches
     }
 
+    /// Accepts whatever comes, for as long as the source runs.
+    pub(crate) async fn accept_all(&mut self) {
+        while let Some(batch) = self.arrivals.recv().await {
+            accept(&batch);
+        }
+    }
+
     /// Closes the intake and waits for the end.
     pub(crate) async fn close(self) -> Result<Ended, SourceError> {
         self.closer.close();
