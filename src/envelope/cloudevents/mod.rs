@@ -15,8 +15,14 @@ use std::{borrow::Cow, sync::Arc};
 use super::{Message, text::Text};
 
 /// Prefixes of the attributes among the headers, in binary mode: HTTP, Kafka, AMQP (both spellings of its binding), and none, for
-/// the fields of a stream.
-const PREFIXES: [&str; 5] = ["ce-", "ce_", "cloudEvents_", "cloudEvents:", ""];
+/// the fields of a stream. Beside each, the header that says that there are others: every message is asked for it.
+const PREFIXES: [(&str, &str); 5] = [
+    ("ce-", "ce-specversion"),
+    ("ce_", "ce_specversion"),
+    ("cloudEvents_", "cloudEvents_specversion"),
+    ("cloudEvents:", "cloudEvents:specversion"),
+    ("", "specversion"),
+];
 
 /// The attributes that an envelope's keys hold, or that every event has.
 const REQUIRED: [&str; 5] = ["specversion", "id", "source", "type", "messagetype"];

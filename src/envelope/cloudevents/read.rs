@@ -46,8 +46,8 @@ pub(in crate::envelope) struct Required<'a> {
 
 /// Tells whether the headers hold an event's attributes. The error is a version that is not known here.
 pub(in crate::envelope) fn binary(raw: &RawMessage) -> Result<Option<Required<'_>>, Rejection> {
-    for prefix in PREFIXES {
-        let Some(version) = header(raw, prefix, "specversion") else { continue };
+    for (prefix, version) in PREFIXES {
+        let Some(version) = attribute(raw, prefix, version) else { continue };
         let (id, source, name) = (header(raw, prefix, "id"), header(raw, prefix, "source"), header(raw, prefix, "type"));
         if let (Some(id), Some(source), Some(name)) = (id, source, name) {
             known(&version)?;
@@ -58,8 +58,12 @@ pub(in crate::envelope) fn binary(raw: &RawMessage) -> Result<Option<Required<'_
 }
 
 fn header<'a>(raw: &'a RawMessage, prefix: &str, name: &str) -> Option<Cow<'a, str>> {
-    // The longest of these names is 23 bytes; a message of another kind costs one failed look-up a prefix.
-    let text = raw.carrier.header(&[prefix, name].concat()).and_then(HeaderValue::to_text)?;
+    attribute(raw, prefix, &[prefix, name].concat())
+}
+
+/// The attribute in a header of this name in full.
+fn attribute<'a>(raw: &'a RawMessage, prefix: &str, header: &str) -> Option<Cow<'a, str>> {
+    let text = raw.carrier.header(header).and_then(HeaderValue::to_text)?;
     Some(decoded(prefix, text))
 }
 
