@@ -29,15 +29,16 @@ pub(super) struct Record {
 }
 
 impl Record {
-    /// What stands beside a value.
+    /// What stands beside a value. `scratch` is memory for a moment.
     pub(super) fn new(
         partition: &Arc<Partition>,
         offset: i64,
         timestamp: Option<i64>,
         key: Option<&[u8]>,
         headers: Option<&BorrowedHeaders>,
+        scratch: &mut Vec<u8>,
     ) -> Self {
-        let beside = Beside::new(key, headers);
+        let beside = Beside::new(key, headers, scratch);
         Self { partition: Arc::clone(partition), offset, timestamp, beside, refused: None, tombstone: false, schema: None }
     }
 
@@ -63,7 +64,7 @@ impl Record {
 
     /// The last header of a name: what Kafka's own clients call the header where there are several.
     fn last(&self, name: &str) -> Option<HeaderValue<'_>> {
-        self.beside.headers().filter(|(own, _)| *own == name).last().map(|(_, value)| header_value(value))
+        self.beside.parts().filter(|(own, _)| *own == name.as_bytes()).last().map(|(_, value)| header_value(value))
     }
 }
 
@@ -144,20 +145,18 @@ struct Beside(Box<[u8]>);
 const ABSENT: u32 = u32::MAX;
 
 impl Beside {
-    fn new(key: Option<&[u8]>, headers: Option<&BorrowedHeaders>) -> Self {
+    /// Each look at a header is a call of librdkafka: they are gathered in `scratch` first, whose size need not be known.
+    fn new(key: Option<&[u8]>, headers: Option<&BorrowedHeaders>, scratch: &mut Vec<u8>) -> Self {
         if key.is_none() && headers.is_none() {
             return Self(Box::default());
         }
-        let headers = || headers.into_iter().flat_map(Headers::iter);
-        let size = |part: Option<&[u8]>| 4 + part.map_or(0, <[u8]>::len);
-        let length = size(key) + headers().map(|header| size(Some(header.key.as_bytes())) + size(header.value)).sum::<usize>();
-        let mut bytes = Vec::with_capacity(length);
-        put(&mut bytes, key);
-        for header in headers() {
-            put(&mut bytes, Some(header.key.as_bytes()));
-            put(&mut bytes, header.value);
+        scratch.clear();
+        put(scratch, key);
+        for header in headers.into_iter().flat_map(Headers::iter) {
+            put(scratch, Some(header.key.as_bytes()));
+            put(scratch, header.value);
         }
-        Self(bytes.into_boxed_slice())
+        Self(scratch.as_slice().into())
     }
 
     fn key(&self) -> Option<&[u8]> {
@@ -165,12 +164,17 @@ impl Beside {
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
+        self.parts().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
+    }
+
+    /// Names as bytes: a message is asked for a dozen headers that most have not, and each name was looked at when it came.
+    fn parts(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
         let mut rest = &*self.0;
         take(&mut rest);
         std::iter::from_fn(move || {
             let Part(name) = take(&mut rest)?;
             let Part(value) = take(&mut rest)?;
-            Some((std::str::from_utf8(name?).unwrap_or_default(), value))
+            Some((name?, value))
         })
     }
 }

@@ -227,7 +227,7 @@ mod tests {
     }
 
     fn message(key: Option<&[u8]>) -> Message {
-        let record = Record::new(&Partition::for_tests("source"), 7, None, key, None);
+        let record = Record::new(&Partition::for_tests("source"), 7, None, key, None, &mut Vec::new());
         let rules = DecodeRules { shape: Decode::Auto, any: false, message_max: 1 << 20, broker: "log".into() };
         decode(RawMessage { body: "{}".into(), carrier: Arc::new(record) }, &rules, 0).unwrap()
     }

@@ -23,13 +23,14 @@ pub(super) struct Gather {
     batch: Batch,
     /// The offset that would follow the last one without a gap; `None` before the first.
     due: Option<i64>,
+    scratch: Vec<u8>,
 }
 
 impl Gather {
     /// Grows as it needs to: a message that is parked for long keeps the whole batch's memory.
     pub(super) fn of(partition: &Arc<Partition>, position: i64) -> Self {
         let batch = Batch { partition: Arc::clone(partition), messages: Vec::new(), runs: Vec::with_capacity(1), position };
-        Self { batch, due: None }
+        Self { batch, due: None, scratch: Vec::new() }
     }
 
     pub(super) fn partition(&self) -> &Partition {
@@ -40,7 +41,7 @@ impl Gather {
     pub(super) fn add(&mut self, message: &BorrowedMessage<'_>, plan: &Plan) {
         let offset = message.offset();
         self.batch.position = offset + 1;
-        if let Some(raw) = raw_message(message, &self.batch.partition, plan) {
+        if let Some(raw) = raw_message(message, &self.batch.partition, plan, &mut self.scratch) {
             if self.due != Some(offset) {
                 self.batch.runs.push((self.batch.messages.len(), offset));
             }
@@ -55,9 +56,14 @@ impl Gather {
 }
 
 /// The one copy of a record: out of the memory of librdkafka, which is freed with the fetch that brought it.
-fn raw_message(message: &BorrowedMessage<'_>, partition: &Arc<Partition>, plan: &Plan) -> Option<RawMessage> {
+fn raw_message(
+    message: &BorrowedMessage<'_>,
+    partition: &Arc<Partition>,
+    plan: &Plan,
+    scratch: &mut Vec<u8>,
+) -> Option<RawMessage> {
     let time = message.timestamp().to_millis();
-    let record = |headers| Record::new(partition, message.offset(), time, message.key(), headers);
+    let mut record = |headers| Record::new(partition, message.offset(), time, message.key(), headers, scratch);
     let mut record = match message.headers() {
         None => record(None),
         // rdkafka panics over a header whose name is not UTF-8, which any producer may send.
