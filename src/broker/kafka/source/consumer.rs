@@ -59,6 +59,13 @@ const INSTANCE_MAX: usize = 200;
 /// Fetched and not polled, at most, in bytes: a quarter of the window's bytes, within these.
 const QUEUE_BYTES: std::ops::RangeInclusive<u64> = (1 << 20)..=(16 << 20);
 
+/// What is fetched at once, as a part of that: it comes packed, takes several times its size once it is not, and is not stopped any more
+/// when the queue is full.
+const FETCH_PART: u64 = 8;
+
+/// The same of one partition: few enough that partitions take turns.
+const FETCH_PARTITION_BYTES: u64 = 256 << 10;
+
 /// librdkafka refuses to fetch less than its `message.max.bytes`, which is this unless set.
 const FETCH_BYTES_MIN: u64 = 1_000_000;
 
@@ -81,7 +88,9 @@ pub(super) fn config(settings: &Settings, plan: &Plan, house: &House) -> Result<
     config
         .set("queued.max.messages.kbytes", (queue >> 10).to_string())
         .set("queued.min.messages", plan.window.saturating_mul(4).clamp(1000, 100_000).to_string())
-        .set("fetch.max.bytes", queue.max(FETCH_BYTES_MIN).to_string());
+        .set("fetch.max.bytes", (queue / FETCH_PART).max(FETCH_BYTES_MIN).to_string())
+        // A message that is larger comes all the same.
+        .set("fetch.message.max.bytes", FETCH_PARTITION_BYTES.to_string());
     match plan.protocol {
         _ if plan.group.is_none() && plan.tail => {}
         Protocol::Classic => {
