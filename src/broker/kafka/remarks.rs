@@ -68,8 +68,8 @@ fn told(plan: &Plan) -> String {
     if plan.relay.is_some() {
         return "nothing by the reader: positions are committed by the transactions that hold the copies.".to_owned();
     }
-    "for each partition the highest offset below which all is settled, every 500 ms, when half a window has settled, and before a \
-     partition is given back; what settles behind a message that is still tried waits for it."
+    "for each partition the highest offset below which all is settled, every 500 ms, when three quarters of a window have settled, and \
+     before a partition is given back; what settles behind a message that is still tried waits for it."
         .to_owned()
 }
 

@@ -182,9 +182,10 @@ impl<'a> Desk<'a> {
         self.want();
     }
 
-    /// Asks for a commit once half of a partition's window waits for it: the rest flows meanwhile. A commit has all partitions.
+    /// Asks for a commit once three quarters of a partition's window wait for it: the rest flows meanwhile. A commit has all partitions,
+    /// and costs the group's broker as much as thousands of messages.
     fn want(&mut self) {
-        let enough = (self.window() / 2).max(1);
+        let enough = (self.window() * 3 / 4).max(1);
         if !self.plan.commits() || self.feeds.values().all(|feed| feed.unasked() < enough) {
             return;
         }
