@@ -37,6 +37,9 @@ const TYPE: &str = "notification_event";
 /// Nobody waits longer than this for the next message, nor for a broker's answer.
 const SILENCE: Duration = Duration::from_secs(20);
 
+/// So long nothing came: what was counted is all.
+const QUIET: Duration = Duration::from_secs(1);
+
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -199,23 +202,24 @@ impl Tally {
     }
 }
 
-/// Until `count` are there, or nothing comes any more.
+/// Until `count` are there and no more come for `quiet`, or nothing comes any more.
 struct Patience {
     count: u64,
+    quiet: Duration,
     seen: u64,
     since: Instant,
 }
 
 impl Patience {
-    fn new(count: u64) -> Self {
-        Self { count, seen: 0, since: Instant::now() }
+    fn new(count: u64, quiet: Duration) -> Self {
+        Self { count, quiet, seen: 0, since: Instant::now() }
     }
 
     fn is_over(&mut self, now: u64) -> bool {
         if now != self.seen {
             (self.seen, self.since) = (now, Instant::now());
         }
-        now >= self.count || self.since.elapsed() > SILENCE
+        self.since.elapsed() > if now >= self.count { self.quiet } else { SILENCE }
     }
 }
 
@@ -227,9 +231,10 @@ fn ends(consumer: &BaseConsumer, topic: &str) -> HashMap<i32, i64> {
 
 fn tally_topic(servers: &str, topic: &str, count: u64) {
     let mut config = client(servers);
-    config.set("group.id", "meter").set("enable.auto.commit", "false").set("enable.partition.eof", "false");
+    config.set("group.id", "meter").set("enable.auto.commit", "false").set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create().unwrap();
-    let mut patience = Patience::new(count);
+    // The end of a transaction is a record, too: there are more than `count` of them then.
+    let mut patience = Patience::new(count, QUIET);
     while !patience.is_over(ends(&consumer, topic).values().sum::<i64>() as u64) {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -243,10 +248,10 @@ fn tally_topic(servers: &str, topic: &str, count: u64) {
     consumer.assign(&list).unwrap();
     let mut tally = Tally::default();
     while !left.is_empty() {
-        let message = consumer.poll(SILENCE).expect("a record before the end").unwrap();
-        tally.take(message.payload().unwrap(), message.timestamp().to_millis().unwrap());
-        if message.offset() + 1 >= left[&message.partition()] {
-            left.remove(&message.partition());
+        match consumer.poll(SILENCE).expect("a record before the end") {
+            Ok(message) => tally.take(message.payload().unwrap(), message.timestamp().to_millis().unwrap()),
+            Err(KafkaError::PartitionEOF(id)) => left.retain(|own, _| *own != id),
+            Err(error) => panic!("{error}"),
         }
     }
     tally.print(count);
@@ -254,7 +259,7 @@ fn tally_topic(servers: &str, topic: &str, count: u64) {
 
 async fn tally_stream(redis: &str, stream: &str, count: u64) {
     let mut redis = redis::Client::open(redis).unwrap().get_multiplexed_async_connection().await.unwrap();
-    let mut patience = Patience::new(count);
+    let mut patience = Patience::new(count, Duration::ZERO);
     while !patience.is_over(redis::cmd("XLEN").arg(stream).query_async(&mut redis).await.unwrap()) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }

@@ -25,7 +25,7 @@ secret: ""
 resources:
   requests:
     cpu: 100m # 12,000 messages a second of 1 KiB at 8 CPU-seconds a million (docs/benchmarks.md)
-    memory: 64Mi # 25 MiB under load
+    memory: 64Mi # 25 MiB under load; 128Mi to read Kafka (100 MiB)
   limits:
     memory: 256Mi # and `window_bytes` (64 MiB) for each source, when its destination is away
 {{- end -}}
