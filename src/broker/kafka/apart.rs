@@ -92,8 +92,8 @@ impl Apart {
 
     /// Before each message of a batch of `messages`: waits where it begins a part. False where it and all behind it must not go now: one
     /// before it was refused, or there were enough parts.
-    pub(super) async fn lets_go(&self, ledger: &Ledger, pace: Pace, place: usize, messages: usize) -> Result<bool, LinkDown> {
-        let limit = match pace {
+    pub(super) async fn lets_go(&self, ledger: &Ledger, how: Pace, place: usize, messages: usize) -> Result<bool, LinkDown> {
+        let limit = match how {
             Pace::Free => return Ok(true),
             Pace::Nothing => return Ok(false),
             Pace::Parts(limit) if !place.is_multiple_of(limit) => return Ok(true),
