@@ -144,12 +144,13 @@ async fn a_rejected_message_is_dead_lettered_with_its_reason() {
 #[tokio::test]
 async fn a_full_window_asks_for_no_more_and_loses_no_lock() {
     let stand_in = StandIn::find().await;
-    let queue = stand_in.entity(json!({ "lock_seconds": 1 })).await;
+    let queue = stand_in.entity(json!({ "lock_seconds": 2 })).await;
     stand_in.put(&queue, &numbers(200)).await;
     let broker = broker(&stand_in);
     let mut running = Running::open(&*origin(&*broker, &queue), 20).await;
     let mut held = running.collect(20).await;
-    while let Ok(Some(batch)) = timeout(Duration::from_secs(2), running.arrivals.recv()).await {
+    // Longer than a lock holds.
+    while let Ok(Some(batch)) = timeout(Duration::from_secs(3), running.arrivals.recv()).await {
         held.push(batch);
     }
     let locked = stand_in.count(&queue, "locked").await;
