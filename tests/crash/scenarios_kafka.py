@@ -13,7 +13,8 @@ from .sources import WINDOW, TopicSource
 from .trial import Trial
 
 FROZEN_SECONDS = 45
-SESSION_SECONDS = 12  # a member with a name is waited for; the bridge says ten seconds
+# A member with a name is waited for: ten seconds says the bridge, and some more where the group is being shared out just then.
+SESSION_SECONDS = 15
 GUESTS = 5
 
 
