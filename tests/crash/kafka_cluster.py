@@ -90,6 +90,11 @@ class Cluster:
         # As the producer's client has it, and Java's: murmur2, without its sign.
         return behind[TopicPartition(topic, (murmur2(key.encode()) & 0x7FFFFFFF) % len(behind))]
 
+    def members(self, group):
+        """How many members the group has; nobody can tell while it is being shared out."""
+        told = self.ask(lambda: self.client(KafkaAdminClient).describe_groups([group]))[group]
+        return len(told["members"]) if told["group_state"] == "Stable" else None
+
     def put(self, topic, body):
         """One copy into each partition, confirmed."""
 
