@@ -135,7 +135,9 @@ def rabbitmq_restart(name, directory, seed, kill, count=2):
         return {"duplicates_max": len(trial.produced()) * max(trial.produced().values()), "repeats_skip": True}
 
     try:
-        with Trial(name, directory, QueueSource(server.rabbitmq(), name), stream(name), seed, **settings(count)) as trial:
+        source = QueueSource(server.rabbitmq(), name)
+        with Trial(name, directory, source, stream(name), seed, **settings(count)) as trial:
+            source.rabbitmq.write_declarations()
             return faults(trial, "RabbitMQ restarted", count, restart)
     finally:
         server.stop()

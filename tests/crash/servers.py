@@ -57,6 +57,10 @@ class RabbitMQ:
         for queue in queues:
             self.ask(lambda channel, name=queue: channel.queue_declare(name, durable=True))
 
+    def write_declarations(self):
+        """Has the node write down what is declared: it confirms a queue before that, and forgets it where it is killed meanwhile."""
+        self.run("eval", "mnesia:sync_log().")
+
     def delete(self, *queues):
         for queue in queues:
             self.ask(lambda channel, name=queue: channel.queue_delete(name))
