@@ -1,13 +1,14 @@
 //! Writing what leaves.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     HeaderArena, Message,
     cloudevents::{CloudEvents, Mode, push_binary, push_structured},
-    json::push_string,
-    message::HOPS_HEADER,
+    json::push_escaped,
+    message::{HOPS_HEADER, Payload},
     metadata::Object,
+    text::Text,
     time::rfc3339,
 };
 
@@ -38,8 +39,12 @@ impl Format {
         headers.push_number(HOPS_HEADER, hops);
         match self {
             Self::Standard => {
-                push_head(body, message);
-                body.push(b'}');
+                if let Some(whole) = message.standard() {
+                    body.extend_from_slice(whole);
+                } else {
+                    push_head(body, message);
+                    body.push(b'}');
+                }
                 ""
             }
             Self::Extended { source } => {
@@ -75,16 +80,41 @@ pub(crate) fn push_extended(body: &mut Vec<u8>, message: &Message, source: Optio
     body.push(b'}');
 }
 
+/// What stands before the text of each of the three keys, the quote included.
+const BEFORE_TEXTS: [&[u8]; 3] = [br#"{"message_type":""#, br#"","message_name":""#, br#"","message_id":""#];
+/// What stands before the payload.
+const BEFORE_PAYLOAD: &[u8] = br#"","payload":"#;
+
 /// The four keys, without the closing brace.
 fn push_head(body: &mut Vec<u8>, message: &Message) {
     let payload = message.payload();
     body.reserve(payload.len() + 192);
-    body.extend_from_slice(br#"{"message_type":"#);
-    push_string(body, message.message_type());
-    body.extend_from_slice(br#","message_name":"#);
-    push_string(body, message.name());
-    body.extend_from_slice(br#","message_id":"#);
-    push_string(body, message.id());
-    body.extend_from_slice(br#","payload":"#);
+    for (before, text) in BEFORE_TEXTS.into_iter().zip([message.message_type(), message.name(), message.id()]) {
+        body.extend_from_slice(before);
+        push_escaped(body, text);
+    }
+    body.extend_from_slice(BEFORE_PAYLOAD);
     body.extend_from_slice(payload);
+}
+
+impl Message {
+    /// The body it came in, where that is already, byte for byte, what [`Format::Standard`] would write: an envelope that another
+    /// bridge or diator wrote need not be written again.
+    fn standard(&self) -> Option<&[u8]> {
+        let body = &*self.raw.body;
+        let mut at = 0;
+        // A text that is a span of the body has nothing escaped in it, and nothing in valid JSON that would have to be.
+        for (before, text) in BEFORE_TEXTS.into_iter().zip([&self.kind, &self.name, &self.id]) {
+            let Text::Body(span) = text else { return None };
+            at = follows(body, at, before, span)?;
+        }
+        let Payload::Body(span) = &self.payload else { return None };
+        at = follows(body, at, BEFORE_PAYLOAD, span)?;
+        (body.get(at..)? == b"}").then_some(body)
+    }
+}
+
+/// The end of `span`, where `before` and then the span stand in the body from `at` on.
+fn follows(body: &[u8], at: usize, before: &[u8], span: &Range<u32>) -> Option<usize> {
+    (body.get(at..span.start as usize)? == before).then_some(span.end as usize)
 }

@@ -61,11 +61,6 @@ impl Record {
     pub(super) fn key(&self) -> Option<&[u8]> {
         self.beside.key()
     }
-
-    /// The last header of a name: what Kafka's own clients call the header where there are several.
-    fn last(&self, name: &str) -> Option<HeaderValue<'_>> {
-        self.beside.parts().filter(|(own, _)| *own == name.as_bytes()).last().map(|(_, value)| header_value(value))
-    }
 }
 
 impl fmt::Debug for Record {
@@ -92,13 +87,13 @@ impl Carrier for Record {
             return std::str::from_utf8(self.key()?).ok().map(Cow::Borrowed);
         }
         let (_, name) = HEADERS.iter().find(|(own, _)| *own == property)?;
-        self.last(name)?.to_text()
+        self.beside.last(name)?.to_text()
     }
 
     fn header(&self, name: &str) -> Option<HeaderValue<'_>> {
         match self.schema {
             Some((_, id)) if name == prefix::ID => Some(schema_id(id)),
-            _ => self.last(name),
+            _ => self.beside.last(name),
         }
     }
 
@@ -138,9 +133,13 @@ impl Carrier for Record {
     }
 }
 
-/// Key and headers in one piece of memory, taken apart when somebody asks: a length of four bytes before each part, and [`ABSENT`]
-/// for what is null.
-struct Beside(Box<[u8]>);
+/// Key and headers in one piece of memory, taken apart when somebody asks.
+struct Beside {
+    /// A length of four bytes before each part, and [`ABSENT`] for what is null.
+    parts: Box<[u8]>,
+    /// A bit for each length that a header's name has, by the 64: a message is asked for a dozen headers that most have not.
+    lengths: u64,
+}
 
 const ABSENT: u32 = u32::MAX;
 
@@ -148,28 +147,38 @@ impl Beside {
     /// Each look at a header is a call of librdkafka: they are gathered in `scratch` first, whose size need not be known.
     fn new(key: Option<&[u8]>, headers: Option<&BorrowedHeaders>, scratch: &mut Vec<u8>) -> Self {
         if key.is_none() && headers.is_none() {
-            return Self(Box::default());
+            return Self { parts: Box::default(), lengths: 0 };
         }
+        let mut lengths = 0;
         scratch.clear();
         put(scratch, key);
         for header in headers.into_iter().flat_map(Headers::iter) {
+            lengths |= length_bit(header.key);
             put(scratch, Some(header.key.as_bytes()));
             put(scratch, header.value);
         }
-        Self(scratch.as_slice().into())
+        Self { parts: scratch.as_slice().into(), lengths }
     }
 
     fn key(&self) -> Option<&[u8]> {
-        take(&mut &*self.0)?.0
+        take(&mut &*self.parts)?.0
+    }
+
+    /// The last header of a name: what Kafka's own clients call the header where there are several.
+    fn last(&self, name: &str) -> Option<HeaderValue<'_>> {
+        if self.lengths & length_bit(name) == 0 {
+            return None;
+        }
+        // As bytes: that names are text was seen when they came.
+        self.parts().filter(|(own, _)| *own == name.as_bytes()).last().map(|(_, value)| header_value(value))
     }
 
     fn headers(&self) -> impl Iterator<Item = (&str, Option<&[u8]>)> {
         self.parts().map(|(name, value)| (std::str::from_utf8(name).unwrap_or_default(), value))
     }
 
-    /// Names as bytes: a message is asked for a dozen headers that most have not, and each name was looked at when it came.
     fn parts(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        let mut rest = &*self.0;
+        let mut rest = &*self.parts;
         take(&mut rest);
         std::iter::from_fn(move || {
             let Part(name) = take(&mut rest)?;
@@ -177,6 +186,10 @@ impl Beside {
             Some((name?, value))
         })
     }
+}
+
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 /// A record is at most 2 GiB, and so is each of its parts.
@@ -212,10 +225,12 @@ mod tests {
         for part in [Some(&b"key"[..]), Some(b"name"), None, Some(b""), Some(b"\xff\0")] {
             put(&mut bytes, part);
         }
-        let beside = Beside(bytes.into_boxed_slice());
+        let beside = Beside { parts: bytes.into_boxed_slice(), lengths: length_bit("name") | length_bit("") };
         assert_eq!(beside.key(), Some(&b"key"[..]));
         assert_eq!(beside.headers().collect::<Vec<_>>(), [("name", None), ("", Some(&b"\xff\0"[..]))]);
-        assert_eq!(Beside(Box::default()).key(), None);
-        assert_eq!(Beside(Box::default()).headers().count(), 0);
+        assert_eq!([beside.last("name"), beside.last("")], [Some(HeaderValue::Null), Some(HeaderValue::Bytes(b"\xff\0"))]);
+        assert_eq!([beside.last("nama"), beside.last("names")], [None; 2]);
+        let nothing = Beside::new(None, None, &mut Vec::new());
+        assert_eq!((nothing.key(), nothing.headers().count(), nothing.last("name")), (None, 0, None));
     }
 }
