@@ -48,8 +48,6 @@ async fn a_drained_source_leaves_nothing_behind() {
     let origin = origin(&*broker, &queue);
     let mut running = Running::open(&*origin, 5000).await;
     let batches = running.collect(1000).await;
-    // How many come with one read is the server's pace, too; one by one they would be a thousand.
-    assert!(batches.len() < 900, "{} batches for 1,000 messages that were ready", batches.len());
     running.closer.close();
     sleep(Duration::from_millis(100)).await;
     for batch in batches {
