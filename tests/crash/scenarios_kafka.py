@@ -86,8 +86,11 @@ def rebalances(name, directory, seed, count=2):
         def storm(trial):
             for number in range(GUESTS):
                 visit(trial, f"guest{trial.events}-{number}")
-            trial.wait("the guests' sessions to end", lambda: source.cluster.members(source.group) == 1, 2 * SESSION_SECONDS + 5)
+            trial.wait("the end of the guests' sessions", alone, seconds=2 * SESSION_SECONDS + 5, pause=0.2)
             return {"duplicates_max": 0}
+
+        def alone():
+            return source.cluster.members(source.group) == 1
 
         return faults(trial, "rebalance storm", count, storm)
 
