@@ -46,20 +46,27 @@ impl Pattern {
 
 /// A glob over names, in which a slash is a character like any other.
 fn glob(text: &str) -> Result<Glob, globset::Error> {
-    GlobBuilder::new(&single_stars(text)).literal_separator(false).backslash_escape(true).empty_alternates(true).build()
+    GlobBuilder::new(&over_names(text)).literal_separator(false).backslash_escape(true).empty_alternates(true).build()
 }
 
-/// The glob with each run of stars as one: between slashes a double star would mean directories, of which names have none.
-fn single_stars(text: &str) -> String {
+/// The glob without what it would mean for paths, which names are not. Each run of stars is one: between slashes a double star would
+/// mean directories. A dot at the end is a class: it would be looked for in file names, and `..` is none.
+fn over_names(text: &str) -> String {
     let (mut out, mut last, mut in_class, mut escaped) = (String::with_capacity(text.len()), None, false, false);
+    let mut dot = None;
     for character in text.chars() {
         let star = character == '*' && !in_class && !escaped;
+        dot = (character == '.' && !in_class).then_some(out.len() - usize::from(escaped));
         if !(star && last == Some('*')) {
             out.push(character);
         }
         last = star.then_some('*');
         in_class = if in_class { character != ']' } else { character == '[' && !escaped };
         escaped = character == '\\' && !escaped && !in_class;
+    }
+    if let Some(at) = dot {
+        out.truncate(at);
+        out.push_str("[.]");
     }
     out
 }

@@ -105,6 +105,20 @@ fn a_glob_that_is_none_is_a_fault() {
 }
 
 #[test]
+fn a_dot_at_the_end_is_a_dot_also_where_a_path_would_have_no_file_name() {
+    for (glob, yes, no) in [
+        ("*.", "..", ".a"),
+        ("*a.", "a.", ".."),
+        ("*\\.", "x/..", "x"),
+        ("*[a/].", "b/.", "b."),
+        ("[x.]", ".", "x."),
+        ("*\\\\.", "\\.", ".."),
+    ] {
+        assert!(pattern(&[glob]).is_match(yes) && !pattern(&[glob]).is_match(no), "{glob}");
+    }
+}
+
+#[test]
 fn a_run_of_stars_is_one_but_where_a_star_is_a_star() {
     for (glob, yes, no) in
         [("a**b", "a/x/b", "ab/"), ("**/", "/", ""), ("\\**", "*x", "x"), ("\\[**", "[x", "x"), ("[*x]**", "*", "a")]
